@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "attn/block_mask.hpp"
+#include "attn/tensor.hpp"
+
+namespace attn {
+
+/// Exact masked attention, O = softmax(scale · Q Kᵀ over the allowed keys) V.
+///
+/// Q, O are [B, Hq, Nq, D]; K, V are [B, Hkv, Nk, D] with Hq a multiple of Hkv (grouped queries:
+/// query head h reads key head h / (Hq / Hkv)). LSE is f32 [B, Hq, Nq, 1], the natural logarithm
+/// of Σ exp(scale · q·k); leave its data null when it is not wanted. Q, K, V, O have one dtype.
+///
+/// A query with no allowed key gives O = 0 and LSE = −inf. A NaN or Inf in K or V at key j never
+/// reaches a query that does not allow j.
+struct ForwardArgs {
+  TensorView q, k, v, o;
+  TensorView lse;
+  std::optional<float> scale;  ///< default 1/√D; must be finite
+
+  void* stream = nullptr;  ///< a cudaStream_t for device backends; others ignore it
+};
+
+struct BackendInfo {
+  std::string name;
+  std::string summary;
+  std::string unavailable;     ///< why it cannot run in this build on this machine; "" when it can
+  bool device_memory = false;  ///< tensors must lie in memory from Backend::allocate
+};
+
+struct PrepareOptions {
+  int threads = 0;  ///< CPU threads; 0 means all
+
+  /// Where the mask's rows (columns) stand in the tensors, new_to_old; empty when the mask is in
+  /// the tensors' own order. Row i of the mask is row q_order[i] of Q, O and LSE; column j is row
+  /// kv_order[j] of K and V: the caller's tensors stay as they are. `prepare` copies both and
+  /// throws Error{invalid_argument} unless they are permutations of the right length.
+  std::span<const std::int32_t> q_order;
+  std::span<const std::int32_t> kv_order;
+};
+
+/// A mask made ready for one backend. Holds all that `forward` needs, so that a call after
+/// `prepare` neither allocates device memory nor waits for the device.
+class Plan {
+ public:
+  virtual ~Plan() = default;
+
+  /// Throws Error{invalid_argument} when shapes, dtypes or the scale do not fit each other or the
+  /// mask, Error{unsupported} with Backend::supports' sentence otherwise. May be called from
+  /// several threads at once.
+  virtual void forward(const ForwardArgs& args) const = 0;
+};
+
+/// Memory that a backend's tensors live in; freed by the destructor.
+using Buffer = std::unique_ptr<void, std::function<void(void*)>>;
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  [[nodiscard]] virtual const BackendInfo& info() const = 0;
+
+  /// Nothing when this backend can run these arguments under this mask, or a sentence why not.
+  [[nodiscard]] virtual std::optional<std::string> supports(const ForwardArgs& args,
+                                                            const BlockMask& mask) const = 0;
+
+  /// The mask is copied as far as needed; it may die before the plan. Throws Error{no_device}
+  /// where info().unavailable says so.
+  [[nodiscard]] virtual std::unique_ptr<Plan> prepare(const BlockMask& mask,
+                                                      const PrepareOptions& options = {}) const = 0;
+
+  /// 64-byte aligned memory that this backend's tensors may live in, and copies to and from the
+  /// host. The defaults serve host backends.
+  [[nodiscard]] virtual Buffer allocate(std::size_t bytes) const;
+  virtual void copy_in(void* destination, const void* host_source, std::size_t bytes) const;
+  virtual void copy_out(void* host_destination, const void* source, std::size_t bytes) const;
+
+  /// Runs `work` once per sample and returns the seconds of each, by the host's steady clock or
+  /// by device events around it.
+  [[nodiscard]] virtual std::vector<double> time(const std::function<void()>& work,
+                                                 int samples) const;
+};
+
+/// Every backend of backends.def, whether it can run here or not.
+[[nodiscard]] std::span<const Backend* const> backends();
+
+/// Throws Error{unknown_name}, listing the names there are.
+[[nodiscard]] const Backend& backend(std::string_view name);
+
+}  // namespace attn

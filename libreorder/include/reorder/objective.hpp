@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "reorder/csr.hpp"
+#include "reorder/permutation.hpp"
+
+namespace reorder {
+
+/// The tile shape that the attention kernel uses: block_m queries by block_n keys.
+struct Tile {
+  std::int32_t rows = 128;
+  std::int32_t cols = 128;
+
+  friend bool operator==(const Tile&, const Tile&) = default;
+};
+
+/// Throws Error{invalid_argument} unless both sides are in [1, 65536].
+void validate(const Tile& tile);
+
+/// What a tiled kernel has to visit. A tile at the ragged edge is full when all its
+/// elements inside the mask are present.
+struct TileCounts {
+  Tile tile;
+  std::int64_t tile_rows = 0;  ///< ⌈n_rows / tile.rows⌉
+  std::int64_t tile_cols = 0;
+  std::int64_t nonempty = 0;
+  std::int64_t full = 0;
+  std::int64_t max_per_row = 0;  ///< non-empty tiles of the heaviest row of tiles
+  std::int64_t nnz = 0;
+
+  [[nodiscard]] std::int64_t total() const noexcept { return tile_rows * tile_cols; }
+  [[nodiscard]] std::int64_t partial() const noexcept { return nonempty - full; }
+  /// Share of the visited elements that are present, in [0, 1]; 1 for an empty mask.
+  [[nodiscard]] double fill() const noexcept;
+  /// Heaviest row of tiles over the mean; 1 is perfectly balanced, 0 for an empty mask.
+  [[nodiscard]] double imbalance() const noexcept;
+};
+
+/// Counts the tiles of `pattern` under `ordering` from the CSR alone.
+/// O(n_rows + nnz) time, O(n_cols) memory; never permutes or densifies.
+[[nodiscard]] TileCounts count_tiles(const CsrView& pattern, const Ordering& ordering, Tile tile);
+
+/// The same in the pattern's own order.
+[[nodiscard]] TileCounts count_tiles(const CsrView& pattern, Tile tile);
+
+/// No pair of permutations has fewer non-empty tiles than this: the largest of
+/// ⌈nnz / (BM·BN)⌉, Σₖ ⌈d(k·BM) / BN⌉ over the rows sorted by degree d, largest first,
+/// and the same over columns. O(n log n + nnz).
+[[nodiscard]] std::int64_t tile_lower_bound(const CsrView& pattern, Tile tile);
+
+/// Envelope measures of an ordered pattern, as bandwidth-reducing orderings report them.
+struct EnvelopeStats {
+  std::int64_t bandwidth = 0;  ///< max |i − j| over entries
+  std::int64_t profile = 0;    ///< Σᵢ (i − first column ≤ i of row i)
+};
+[[nodiscard]] EnvelopeStats envelope(const CsrView& pattern, const Ordering& ordering);
+
+/// What an ordering should minimise. Written as it is parsed: "tiles{128,128}".
+struct Objective {
+  enum class Kind {
+    tiles,   ///< non-empty tiles
+    gather,  ///< Σ over row tiles of ⌈distinct keys / tile.cols⌉: keys gathered per row tile
+    tiles_min,   ///< tiles with ≥ theta entries, + lambda per entry left in the others
+    cost_model,  ///< t_full·full + t_partial·partial + t_row·(row tiles)
+  };
+
+  Kind kind = Kind::tiles;
+  Tile tile;
+  std::int64_t theta = 1;
+  double lambda = 0;
+  double t_full = 1;
+  double t_partial = 1;
+  double t_row = 0;
+
+  [[nodiscard]] static Objective tiles(Tile tile) { return {Kind::tiles, tile}; }
+
+  friend bool operator==(const Objective&, const Objective&) = default;
+};
+
+/// Throws Error{syntax} for text that is no objective and Error{invalid_argument} for a
+/// coefficient out of range.
+[[nodiscard]] Objective parse_objective(std::string_view text);
+[[nodiscard]] std::string to_string(const Objective& objective);
+
+/// The objective's value; lower is better. O(n_rows + nnz).
+[[nodiscard]] double evaluate(const Objective& objective, const CsrView& pattern,
+                              const Ordering& ordering);
+
+}  // namespace reorder
