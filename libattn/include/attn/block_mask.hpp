@@ -117,6 +117,9 @@ class BlockMask {
  private:
   BlockMask() = default;
 
+  template <class Pattern>
+  void build(const Pattern& pattern, int threads);
+
   struct Single {
     std::vector<std::int64_t> full_offsets;
     std::vector<std::int32_t> full_tiles;

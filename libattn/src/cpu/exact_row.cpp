@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cpu/exact_row.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "element.hpp"
+
+namespace attn {
+
+double softmax_scale(const ForwardArgs& args) noexcept {
+  return args.scale ? double{*args.scale} : 1.0 / std::sqrt(static_cast<double>(args.q.width()));
+}
+
+ExactRow::ExactRow(const ForwardArgs& args, const BlockMask& mask, const Order& kv_order)
+    : args_(args), mask_(mask), kv_order_(kv_order), scale_(softmax_scale(args)) {}
+
+void ExactRow::find_keys(std::int64_t b, std::int64_t h, std::int32_t i) {
+  const TileLists lists = mask_.lists(b, h);
+  const auto [block_m, block_n] = mask_.tile();
+  const std::int32_t row_tile = i / block_m;
+  keys_.clear();
+  for (const std::int32_t tile : lists.full(row_tile)) {
+    const std::int32_t first = tile * block_n;
+    for (std::int32_t j = first; j < std::min(first + block_n, mask_.n_k()); ++j) {
+      keys_.push_back(kv_order_[j]);
+    }
+  }
+  std::int64_t tile_index = lists.partial_offsets[static_cast<std::size_t>(row_tile)];
+  for (const std::int32_t tile : lists.partial(row_tile)) {
+    const std::int64_t row_start = tile_index * mask_.bits_per_tile() + i % block_m * block_n;
+    for (std::int32_t k = 0; k < block_n; ++k) {
+      const std::int64_t bit = row_start + k;
+      if ((lists.partial_bits[static_cast<std::size_t>(bit / 8)] >> (bit % 8)) & 1) {
+        keys_.push_back(kv_order_[tile * block_n + k]);
+      }
+    }
+    ++tile_index;
+  }
+}
+
+void ExactRow::attend(std::int64_t b, std::int64_t h, std::int32_t i, std::int32_t place) {
+  const auto& [q, k, v, o, lse, scale, stream] = args_;
+  const std::int64_t head_dim = q.width();
+  const std::int64_t kv_head = h / (q.heads() / k.heads());
+  const std::int64_t q_row = row_offset(q, b, h, place);
+  find_keys(b, h, i);
+
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  double max = -kInfinity;
+  weights_.clear();
+  for (const std::int32_t key : keys_) {
+    const std::int64_t k_row = row_offset(k, b, kv_head, key);
+    double dot = 0;
+    for (std::int64_t d = 0; d < head_dim; ++d) {
+      dot += double{load_element(q, q_row + d * q.strides[3])} *
+             double{load_element(k, k_row + d * k.strides[3])};
+    }
+    weights_.push_back(scale_ * dot);
+    max = std::max(max, weights_.back());
+  }
+
+  double sum = 0;
+  output_.assign(static_cast<std::size_t>(head_dim), 0.0);
+  for (std::size_t n = 0; n < keys_.size(); ++n) {
+    const double weight = std::exp(weights_[n] - max);
+    const std::int64_t v_row = row_offset(v, b, kv_head, keys_[n]);
+    sum += weight;
+    for (std::int64_t d = 0; d < head_dim; ++d) {
+      output_[static_cast<std::size_t>(d)] +=
+          weight * double{load_element(v, v_row + d * v.strides[3])};
+    }
+  }
+
+  const std::int64_t o_row = row_offset(o, b, h, place);
+  for (std::int64_t d = 0; d < head_dim; ++d) {
+    const double value = keys_.empty() ? 0.0 : output_[static_cast<std::size_t>(d)] / sum;
+    store_element(o, o_row + d * o.strides[3], static_cast<float>(value));
+  }
+  if (lse.data != nullptr) {
+    const double value = keys_.empty() ? -kInfinity : max + std::log(sum);
+    store_element(lse, row_offset(lse, b, h, place), static_cast<float>(value));
+  }
+}
+
+}  // namespace attn

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "attn/backend.hpp"
+#include "order.hpp"
+
+namespace attn {
+
+/// Attention of single queries in fp64, touching allowed keys only: the reference, and what the
+/// fast backend falls back to where non-finite numbers are about.
+class ExactRow {
+ public:
+  /// Borrows all three. The arguments must be valid.
+  ExactRow(const ForwardArgs& args, const BlockMask& mask, const Order& kv_order);
+
+  /// The answer for query head h of batch b and row i of the mask goes to row `place` of O and LSE;
+  /// Q is read there too.
+  void attend(std::int64_t b, std::int64_t h, std::int32_t i, std::int32_t place);
+
+ private:
+  void find_keys(std::int64_t b, std::int64_t h, std::int32_t i);
+
+  const ForwardArgs& args_;
+  const BlockMask& mask_;
+  const Order& kv_order_;
+  double scale_;
+  std::vector<std::int32_t> keys_;  // rows of K and V that the query allows
+  std::vector<double> weights_;
+  std::vector<double> output_;
+};
+
+/// The scale that the arguments mean.
+[[nodiscard]] double softmax_scale(const ForwardArgs& args) noexcept;
+
+}  // namespace attn

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "attn/attention.hpp"
+#include "backends.hpp"
+#include "cpu/exact_row.hpp"
+#include "order.hpp"
+#include "parallel.hpp"
+
+namespace attn {
+namespace {
+
+/// The oracle: every query by itself, in fp64, over its allowed keys.
+class ReferencePlan final : public Plan {
+ public:
+  ReferencePlan(const BlockMask& mask, const PrepareOptions& options)
+      : mask_(mask),
+        threads_(thread_count(options.threads)),
+        q_order_(options.q_order, mask.n_q(), "q_order"),
+        kv_order_(options.kv_order, mask.n_k(), "kv_order") {}
+
+  void forward(const ForwardArgs& args) const override {
+    validate(args, mask_);
+    const std::int64_t n_q = mask_.n_q();
+    const std::int64_t heads = args.q.heads();
+    std::vector<ExactRow> workers(static_cast<std::size_t>(threads_),
+                                  ExactRow(args, mask_, kv_order_));
+    parallel_for(threads_, args.q.batch() * heads * n_q, [&](std::int64_t task, int worker) {
+      const auto i = static_cast<std::int32_t>(task % n_q);
+      workers[static_cast<std::size_t>(worker)].attend(task / n_q / heads, task / n_q % heads, i,
+                                                       q_order_[i]);
+    });
+  }
+
+ private:
+  BlockMask mask_;
+  int threads_;
+  Order q_order_;
+  Order kv_order_;
+};
+
+class ReferenceBackend final : public Backend {
+ public:
+  const BackendInfo& info() const override { return info_; }
+
+  std::optional<std::string> supports(const ForwardArgs&, const BlockMask&) const override {
+    return std::nullopt;
+  }
+
+  std::unique_ptr<Plan> prepare(const BlockMask& mask,
+                                const PrepareOptions& options) const override {
+    return std::make_unique<ReferencePlan>(mask, options);
+  }
+
+ private:
+  BackendInfo info_{.name = "reference", .summary = "fp64, naive: the oracle", .unavailable = ""};
+};
+
+}  // namespace
+
+const Backend& reference_backend() {
+  static const ReferenceBackend instance;
+  return instance;
+}
+
+}  // namespace attn

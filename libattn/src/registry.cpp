@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <array>
+#include <chrono>
+#include <cstring>
+#include <new>
+
+#include "attn/error.hpp"
+#include "backends.hpp"
+
+namespace attn {
+
+std::span<const Backend* const> backends() {
+  static const std::array list{
+#define BACKEND(name) &name##_backend(),
+#include "backends.def"
+#undef BACKEND
+  };
+  return list;
+}
+
+const Backend& backend(std::string_view name) {
+  std::string names;
+  for (const Backend* candidate : backends()) {
+    if (candidate->info().name == name) return *candidate;
+    names += (names.empty() ? "" : ", ") + candidate->info().name;
+  }
+  throw Error(ErrorCode::unknown_name,
+              "no backend is named \"" + std::string(name) + "\"; there are " + names);
+}
+
+Buffer Backend::allocate(std::size_t bytes) const {
+  constexpr std::align_val_t kAlignment{64};
+  return {::operator new(bytes, kAlignment),
+          [](void* memory) { ::operator delete(memory, kAlignment); }};
+}
+
+void Backend::copy_in(void* destination, const void* host_source, std::size_t bytes) const {
+  if (bytes != 0) std::memcpy(destination, host_source, bytes);
+}
+
+void Backend::copy_out(void* host_destination, const void* source, std::size_t bytes) const {
+  if (bytes != 0) std::memcpy(host_destination, source, bytes);
+}
+
+std::vector<double> Backend::time(const std::function<void()>& work, int samples) const {
+  using Clock = std::chrono::steady_clock;
+  std::vector<double> seconds;
+  for (int i = 0; i < samples; ++i) {
+    const auto start = Clock::now();
+    work();
+    seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count());
+  }
+  return seconds;
+}
+
+}  // namespace attn
