@@ -24,6 +24,7 @@ struct GeneratorInfo {
   std::string summary;
   std::string citation;
   std::vector<reorder::ParamSpec> params;
+  bool is_modifier = false;  ///< stands after a generator or a file: "causal|shuffle"
 };
 
 /// The generators of generators.def, then the modifiers (`shuffle`).
