@@ -34,14 +34,16 @@ struct TileCounts {
 
   [[nodiscard]] std::int64_t total() const noexcept { return tile_rows * tile_cols; }
   [[nodiscard]] std::int64_t partial() const noexcept { return nonempty - full; }
-  /// Share of the visited elements that are present, in [0, 1]; 1 for an empty mask.
+  /// Share of the visited elements that are present, in [0, 1]; 1 for an empty mask. Tiles at
+  /// the ragged edge count as whole: the kernel pays for them whole.
   [[nodiscard]] double fill() const noexcept;
   /// Heaviest row of tiles over the mean; 1 is perfectly balanced, 0 for an empty mask.
   [[nodiscard]] double imbalance() const noexcept;
 };
 
 /// Counts the tiles of `pattern` under `ordering` from the CSR alone.
-/// O(n_rows + nnz) time, O(n_cols) memory; never permutes or densifies.
+/// O(n_rows + nnz) time, O(n_cols) memory; never permutes or densifies. Throws
+/// Error{invalid_argument} for a tile shape out of range or an ordering of another size.
 [[nodiscard]] TileCounts count_tiles(const CsrView& pattern, const Ordering& ordering, Tile tile);
 
 /// The same in the pattern's own order.
@@ -59,7 +61,9 @@ struct EnvelopeStats {
 };
 [[nodiscard]] EnvelopeStats envelope(const CsrView& pattern, const Ordering& ordering);
 
-/// What an ordering should minimise. Written as it is parsed: "tiles{128,128}".
+/// What an ordering should minimise. Written as it is parsed, later coefficients optional:
+/// "tiles{128,128}", "gather{128,128}", "tiles_min{128,128,theta=16,lambda=0.01}",
+/// "cost_model{128,128,t_full=1,t_partial=1.2,t_row=0.5}".
 struct Objective {
   enum class Kind {
     tiles,   ///< non-empty tiles
@@ -80,6 +84,9 @@ struct Objective {
 
   friend bool operator==(const Objective&, const Objective&) = default;
 };
+
+/// Throws Error{invalid_argument} for a tile or a coefficient out of range.
+void validate(const Objective& objective);
 
 /// Throws Error{syntax} for text that is no objective and Error{invalid_argument} for a
 /// coefficient out of range.

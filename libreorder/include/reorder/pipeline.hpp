@@ -27,6 +27,11 @@ class Registry {
   /// returns their names. The object stays loaded. Throws Error{plugin}.
   std::vector<std::string> load_plugin(const std::filesystem::path& file);
 
+  /// Loads every .so of the folders in `folders`, which are separated by colons as in the
+  /// environment variable REORDER_PLUGIN_PATH, each folder in the order of the file names. Throws
+  /// Error{plugin} for the first that does not load and for a folder that cannot be read.
+  std::vector<std::string> load_plugins_from_path(std::string_view folders);
+
   /// Throws Error{unknown_name} with the nearest name, or Error{unavailable} with the reason.
   [[nodiscard]] std::shared_ptr<const Strategy> find(std::string_view name) const;
 
@@ -43,7 +48,7 @@ class Registry {
 struct StageReport {
   std::string stage;  ///< canonical text, "peel(8)"
   double seconds = 0;
-  std::optional<TileCounts> tiles;  ///< after it; absent for a reduction
+  std::optional<TileCounts> tiles{};  ///< after it; absent for a reduction
 };
 
 /// One candidate of best_of, as reported.
@@ -51,7 +56,7 @@ struct CandidateReport {
   std::string pipeline;
   double seconds = 0;
   double objective = 0;
-  std::string error;  ///< why it could not run, or ""
+  std::string error{};  ///< why it could not run, or ""
   bool chosen = false;
 };
 
@@ -91,6 +96,7 @@ class Pipeline {
 
  private:
   struct Node;
+  class Runner;
   std::vector<std::shared_ptr<const Node>> stages_;
 };
 

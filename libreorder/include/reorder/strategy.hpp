@@ -19,16 +19,16 @@ struct Capabilities {
   bool symmetric_output = false;  ///< rows and columns always get the same permutation
   bool deterministic = true;
   bool thread_safe = true;
-  std::string needs;  ///< the optional library it is built on, or ""
+  std::string needs{};  ///< the optional library it is built on, or ""
 };
 
 struct StrategyInfo {
   std::string name;
-  std::string summary;   ///< one line for `blockfill list`
-  std::string citation;  ///< paper or library the method comes from
-  std::vector<ParamSpec> params;
-  Capabilities capabilities;
-  std::string unavailable;  ///< why this build cannot run it; "" when it can
+  std::string summary;     ///< one line for `blockfill list`
+  std::string citation{};  ///< paper or library the method comes from
+  std::vector<ParamSpec> params{};
+  Capabilities capabilities{};
+  std::string unavailable{};  ///< why this build cannot run it; "" when it can
 };
 
 /// What every strategy is told besides the mask and its own parameters.

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "graph.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace reorder {
+namespace {
+
+bool has_diagonal_as_wanted(const CsrView& pattern, Diagonal diagonal) {
+  if (diagonal == Diagonal::keep) return true;
+  for (std::int32_t row = 0; row < pattern.n_rows; ++row) {
+    const auto cols = pattern.row(row);
+    if (std::binary_search(cols.begin(), cols.end(), row) != (diagonal == Diagonal::fill)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+MaskGraph::MaskGraph(const CsrView& mask, Diagonal diagonal)
+    : n_rows_(mask.n_rows), n_cols_(mask.n_cols), view_(mask) {
+  if (!mask.is_square()) {
+    owned_ = bipartite_graph(mask);
+    // A bipartite graph has no loops, so that keep and drop are one.
+    if (diagonal == Diagonal::fill) owned_ = symmetrize(*owned_, diagonal);
+  } else if (!has_diagonal_as_wanted(mask, diagonal) || !is_symmetric(mask)) {
+    owned_ = symmetrize(mask, diagonal);
+  }
+  if (owned_) view_ = owned_->view();
+}
+
+Ordering MaskGraph::to_ordering(std::vector<std::int32_t> vertices) const {
+  if (n_rows_ == n_cols_) return Ordering::same(Permutation(std::move(vertices)));
+  std::vector<std::int32_t> rows;
+  std::vector<std::int32_t> cols;
+  rows.reserve(static_cast<std::size_t>(n_rows_));
+  cols.reserve(static_cast<std::size_t>(n_cols_));
+  for (const std::int32_t vertex : vertices) {
+    if (vertex < n_rows_) {
+      rows.push_back(vertex);
+    } else {
+      cols.push_back(vertex - n_rows_);
+    }
+  }
+  return {Permutation(std::move(rows)), Permutation(std::move(cols)), false};
+}
+
+std::vector<std::int32_t> row_degrees(const CsrView& pattern) {
+  std::vector<std::int32_t> degrees(static_cast<std::size_t>(pattern.n_rows));
+  for (std::int32_t row = 0; row < pattern.n_rows; ++row) {
+    degrees[static_cast<std::size_t>(row)] = static_cast<std::int32_t>(pattern.degree(row));
+  }
+  return degrees;
+}
+
+std::vector<std::int32_t> col_degrees(const CsrView& pattern) {
+  std::vector<std::int32_t> degrees(static_cast<std::size_t>(pattern.n_cols));
+  for (const std::int32_t col : pattern.col_indices) ++degrees[static_cast<std::size_t>(col)];
+  return degrees;
+}
+
+std::vector<std::int32_t> graph_degrees(const CsrView& graph) {
+  std::vector<std::int32_t> degrees = row_degrees(graph);
+  for (std::int32_t v = 0; v < graph.n_rows; ++v) {
+    const auto neighbours = graph.row(v);
+    degrees[static_cast<std::size_t>(v)] -=
+        std::binary_search(neighbours.begin(), neighbours.end(), v);
+  }
+  return degrees;
+}
+
+std::vector<std::int32_t> sorted_by_key(const std::vector<std::int32_t>& keys) {
+  if (keys.empty()) return {};
+  const std::int32_t largest = *std::max_element(keys.begin(), keys.end());
+  std::vector<std::int32_t> next(static_cast<std::size_t>(largest) + 2);
+  for (const std::int32_t key : keys) ++next[static_cast<std::size_t>(key) + 1];
+  for (std::size_t key = 1; key < next.size(); ++key) next[key] += next[key - 1];
+  std::vector<std::int32_t> order(keys.size());
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    order[static_cast<std::size_t>(next[static_cast<std::size_t>(keys[i])]++)] =
+        static_cast<std::int32_t>(i);
+  }
+  return order;
+}
+
+Components connected_components(const CsrView& graph) {
+  Components components{.of =
+                            std::vector<std::int32_t>(static_cast<std::size_t>(graph.n_rows), -1)};
+  std::vector<std::int32_t> stack;
+  for (std::int32_t root = 0; root < graph.n_rows; ++root) {
+    if (components.of[static_cast<std::size_t>(root)] >= 0) continue;
+    const std::int32_t component = components.count++;
+    components.of[static_cast<std::size_t>(root)] = component;
+    stack.push_back(root);
+    while (!stack.empty()) {
+      const std::int32_t v = stack.back();
+      stack.pop_back();
+      for (const std::int32_t u : graph.row(v)) {
+        if (components.of[static_cast<std::size_t>(u)] >= 0) continue;
+        components.of[static_cast<std::size_t>(u)] = component;
+        stack.push_back(u);
+      }
+    }
+  }
+  return components;
+}
+
+}  // namespace reorder

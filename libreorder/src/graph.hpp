@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What graph orderings share: the undirected graph behind a mask, degrees, components.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "reorder/csr.hpp"
+#include "reorder/permutation.hpp"
+
+namespace reorder {
+
+/// The undirected graph that a graph ordering works on: the pattern of A + Aᵀ for a square mask,
+/// the bipartite graph of rows and columns for a rectangular one.
+class MaskGraph {
+ public:
+  /// Borrows `mask` where it already is such a graph; it must outlive this.
+  MaskGraph(const CsrView& mask, Diagonal diagonal);
+
+  [[nodiscard]] const CsrView& view() const noexcept { return view_; }
+
+  /// From an order of the vertices to one of the mask: rows and columns alike when it is square,
+  /// each in the order of its vertices when not.
+  [[nodiscard]] Ordering to_ordering(std::vector<std::int32_t> vertices) const;
+
+ private:
+  std::int32_t n_rows_;
+  std::int32_t n_cols_;
+  std::optional<Csr> owned_;
+  CsrView view_;
+};
+
+/// Entries of each row.
+[[nodiscard]] std::vector<std::int32_t> row_degrees(const CsrView& pattern);
+
+/// Entries of each column.
+[[nodiscard]] std::vector<std::int32_t> col_degrees(const CsrView& pattern);
+
+/// Neighbours of each vertex other than itself.
+[[nodiscard]] std::vector<std::int32_t> graph_degrees(const CsrView& graph);
+
+/// Vertices by ascending key, equal keys by index. Linear in their number and the largest key;
+/// keys must not be negative.
+[[nodiscard]] std::vector<std::int32_t> sorted_by_key(const std::vector<std::int32_t>& keys);
+
+struct Components {
+  std::int32_t count = 0;
+  std::vector<std::int32_t> of;  ///< by vertex; numbered in the order of their first vertices
+};
+
+/// Connected components of an undirected graph. O(n + nnz).
+[[nodiscard]] Components connected_components(const CsrView& graph);
+
+}  // namespace reorder
