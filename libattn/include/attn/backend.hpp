@@ -46,8 +46,8 @@ struct PrepareOptions {
   /// the tensors' own order. Row i of the mask is row q_order[i] of Q, O and LSE; column j is row
   /// kv_order[j] of K and V: the caller's tensors stay as they are. `prepare` copies both and
   /// throws Error{invalid_argument} unless they are permutations of the right length.
-  std::span<const std::int32_t> q_order;
-  std::span<const std::int32_t> kv_order;
+  std::span<const std::int32_t> q_order{};
+  std::span<const std::int32_t> kv_order{};
 };
 
 /// A mask made ready for one backend. Holds all that `forward` needs, so that a call after
