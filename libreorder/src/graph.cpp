@@ -2,7 +2,11 @@
 #include "graph.hpp"
 
 #include <algorithm>
+#include <limits>
+#include <string>
 #include <utility>
+
+#include "reorder/error.hpp"
 
 namespace reorder {
 namespace {
@@ -84,6 +88,19 @@ std::vector<std::int32_t> sorted_by_key(const std::vector<std::int32_t>& keys) {
         static_cast<std::int32_t>(i);
   }
   return order;
+}
+
+std::vector<std::int32_t> narrow_offsets(const CsrView& pattern, const char* library) {
+  constexpr std::int64_t kLimit = std::numeric_limits<std::int32_t>::max();
+  if (pattern.nnz() > kLimit) {
+    throw Error(ErrorCode::too_large, std::string(library) + " takes at most " +
+                                          std::to_string(kLimit) + " entries, but there are " +
+                                          std::to_string(pattern.nnz()));
+  }
+  std::vector<std::int32_t> offsets(pattern.row_offsets.size());
+  std::transform(pattern.row_offsets.begin(), pattern.row_offsets.end(), offsets.begin(),
+                 [](std::int64_t offset) { return static_cast<std::int32_t>(offset); });
+  return offsets;
 }
 
 Components connected_components(const CsrView& graph) {

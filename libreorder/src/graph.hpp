@@ -45,6 +45,10 @@ class MaskGraph {
 /// keys must not be negative.
 [[nodiscard]] std::vector<std::int32_t> sorted_by_key(const std::vector<std::int32_t>& keys);
 
+/// The row offsets in 32 bits, for a library that counts entries in them. Throws Error{too_large}
+/// in that library's name.
+[[nodiscard]] std::vector<std::int32_t> narrow_offsets(const CsrView& pattern, const char* library);
+
 struct Components {
   std::int32_t count = 0;
   std::vector<std::int32_t> of;  ///< by vertex; numbered in the order of their first vertices
