@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// libattn on the CPU. Timings that are compared are taken in turns, so that a busy machine slows
+// both; the counters are medians.
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <ctime>
+#include <functional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "attn/attention.hpp"
+#include "gemm.hpp"
+
+namespace {
+
+using attn::BlockMask;
+
+/// One thread is timed by its own CPU clock, which other programs' work does not enter; several by
+/// the clock on the wall, because waiting counts.
+double seconds_of(int threads, const std::function<void()>& work) {
+  const auto now = [&] {
+    std::timespec time{};
+    clock_gettime(threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &time);
+    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+  };
+  const double start = now();
+  work();
+  return now() - start;
+}
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+using Rule = std::function<bool(std::int32_t, std::int32_t)>;
+
+BlockMask square_mask(std::int32_t n, const Rule& rule) {
+  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(n) * static_cast<std::size_t>(n));
+  for (std::int32_t i = 0; i < n; ++i) {
+    for (std::int32_t j = 0; j < n; ++j) {
+      bytes[static_cast<std::size_t>(i) * static_cast<std::size_t>(n) +
+            static_cast<std::size_t>(j)] = rule(i, j) ? 1 : 0;
+    }
+  }
+  return BlockMask::from_dense({n, n, bytes.data(), n}, {}, 0);
+}
+
+/// One fp32 problem under one mask, ready to run.
+class Attention {
+ public:
+  Attention(const BlockMask& mask, std::int64_t heads, std::int64_t head_dim, int threads)
+      : heads_(heads), head_dim_(head_dim), n_q_(mask.n_q()) {
+    std::mt19937 random(1);
+    std::normal_distribution<float> normal;
+    const std::array shape{std::int64_t{1}, heads, std::int64_t{mask.n_q()}, head_dim};
+    for (std::size_t t = 0; t < 4; ++t) {
+      data_[t].resize(static_cast<std::size_t>(heads * mask.n_q() * head_dim));
+      for (float& value : data_[t]) value = normal(random);
+    }
+    args_.q = attn::contiguous(data_[0].data(), attn::DType::f32, shape);
+    args_.k = attn::contiguous(data_[1].data(), attn::DType::f32, shape);
+    args_.v = attn::contiguous(data_[2].data(), attn::DType::f32, shape);
+    args_.o = attn::contiguous(data_[3].data(), attn::DType::f32, shape);
+    plan_ = attn::backend("cpu").prepare(mask, {.threads = threads});
+  }
+
+  void run() const { plan_->forward(args_); }
+
+  /// Of the dense problem: two products of N × N × D multiply-adds a head.
+  [[nodiscard]] double dense_flops() const {
+    return 4.0 * static_cast<double>(heads_ * head_dim_) * static_cast<double>(n_q_) *
+           static_cast<double>(n_q_);
+  }
+
+ private:
+  std::int64_t heads_, head_dim_, n_q_;
+  std::vector<float> data_[4];
+  attn::ForwardArgs args_;
+  std::unique_ptr<attn::Plan> plan_;
+};
+
+/// Arguments: head_dim, threads. Goal: `of_eigen` ≥ 0.6.
+void dense_against_eigen(benchmark::State& state) {
+  const int threads = static_cast<int>(state.range(1));
+  const Attention attention(square_mask(4096, [](int, int) { return true; }), 1, state.range(0),
+                            threads);
+  gemm::Product product(2048);
+  attention.run();
+  product.run(threads);
+
+  std::vector<double> ours, theirs, peak, ratio;
+  for (auto _ : state) {
+    theirs.push_back(product.flops() / seconds_of(threads, [&] { product.run(threads); }));
+    const double seconds = seconds_of(threads, [&] { attention.run(); });
+    ours.push_back(attention.dense_flops() / seconds);
+    double operations = 0;
+    const double peak_seconds = seconds_of(1, [&] { operations = gemm::run_peak(); });
+    peak.push_back(operations / peak_seconds * threads);
+    ratio.push_back(ours.back() / theirs.back());
+    state.SetIterationTime(seconds);
+  }
+  const double best_peak = *std::max_element(peak.begin(), peak.end());
+  state.counters["GFLOP/s"] = median(ours) / 1e9;
+  state.counters["Eigen_GFLOP/s"] = median(theirs) / 1e9;
+  state.counters["of_eigen"] = median(ratio);
+  state.counters["eigen_of_peak"] = median(theirs) / best_peak;
+  state.counters["of_peak"] = median(ours) / best_peak;
+  state.SetLabel(attn::backend("cpu").info().summary + "; Eigen: " + gemm::instruction_sets());
+}
+BENCHMARK(dense_against_eigen)
+    ->ArgNames({"D", "threads"})
+    ->ArgsProduct({{64, 128}, {1, 2}})
+    ->Iterations(15)
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond);
+
+/// The price of a partial tile: every tile full against every tile short of one element. Goal:
+/// `partial_of_full` ≤ 1.25.
+void partial_against_full(benchmark::State& state) {
+  const std::int64_t head_dim = state.range(0);
+  const Attention full(square_mask(2048, [](int, int) { return true; }), 1, head_dim, 1);
+  const Attention partial(
+      square_mask(2048, [](int i, int j) { return i % 128 != 127 || j % 128 != 0; }), 1, head_dim,
+      1);
+  full.run();
+  partial.run();
+  std::vector<double> ratio;
+  for (auto _ : state) {
+    const double full_seconds = seconds_of(1, [&] { full.run(); });
+    const double seconds = seconds_of(1, [&] { partial.run(); });
+    ratio.push_back(seconds / full_seconds);
+    state.SetIterationTime(seconds);
+  }
+  state.counters["partial_of_full"] = median(ratio);
+}
+BENCHMARK(partial_against_full)
+    ->ArgNames({"D"})
+    ->Arg(64)
+    ->Arg(128)
+    ->Iterations(25)
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond);
+
+/// A CSR pattern of about 10 million elements: a window, or as many random ones a row.
+struct Csr {
+  std::int32_t n;
+  std::vector<std::int64_t> offsets{0};
+  std::vector<std::int32_t> cols;
+
+  Csr(std::int32_t size, std::int32_t per_row, bool window) : n(size) {
+    std::mt19937 random(1);
+    for (std::int32_t i = 0; i < n; ++i) {
+      const std::size_t begin = cols.size();
+      for (std::int32_t k = 0; k < per_row; ++k) {
+        cols.push_back(window ? std::clamp(i - per_row / 2 + k, 0, n - 1)
+                              : static_cast<std::int32_t>(random() % std::uint32_t(n)));
+      }
+      std::sort(cols.begin() + std::ptrdiff_t(begin), cols.end());
+      cols.erase(std::unique(cols.begin() + std::ptrdiff_t(begin), cols.end()), cols.end());
+      offsets.push_back(std::ssize(cols));
+    }
+  }
+};
+
+/// Goal: under 0.2 s for 10 million on one core.
+void mask_from_csr(benchmark::State& state, bool window) {
+  const Csr csr(16384, 620, window);
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(BlockMask::from_csr({csr.n, csr.n, csr.offsets, csr.cols}, {}, 1));
+  }
+  state.counters["non_zeros"] = static_cast<double>(csr.cols.size());
+}
+BENCHMARK_CAPTURE(mask_from_csr, window, true)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(mask_from_csr, random, false)->Unit(benchmark::kMillisecond);
+
+}  // namespace
