@@ -21,17 +21,19 @@ namespace {
 
 class MemorySource final : public ByteSource {
  public:
-  MemorySource(std::string_view bytes, std::string name) : rest_(bytes), name_(std::move(name)) {}
+  MemorySource(std::string_view bytes, std::string name)
+      : size_(bytes.size()), rest_(bytes), name_(std::move(name)) {}
 
   std::size_t read(std::span<char> buffer) override {
     const std::size_t count = rest_.copy(buffer.data(), buffer.size());
     rest_.remove_prefix(count);
     return count;
   }
-  [[nodiscard]] std::uint64_t max_size() const override { return rest_.size(); }
+  [[nodiscard]] std::uint64_t max_size() const override { return size_; }
   [[nodiscard]] const std::string& name() const override { return name_; }
 
  private:
+  std::uint64_t size_;
   std::string_view rest_;
   std::string name_;
 };

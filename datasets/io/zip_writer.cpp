@@ -45,6 +45,7 @@ void ZipWriter::add(std::string_view name, const std::function<void(const Emit&)
   std::uint64_t size = 0;
   uLong crc = 0;
   produce([&](std::string_view bytes) {
+    if (bytes.empty()) return;  // zlib takes no data at a null pointer for a fresh start
     size += bytes.size();
     crc = crc32_z(crc, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size());
   });
