@@ -13,30 +13,24 @@ namespace attn {
   return b * tensor.strides[0] + h * tensor.strides[1] + i * tensor.strides[2];
 }
 
-[[nodiscard]] inline float load_element(const TensorView& tensor, std::int64_t offset) noexcept {
-  switch (tensor.dtype) {
-    case DType::f16:
-      return half_to_float(static_cast<const std::uint16_t*>(tensor.data)[offset]);
-    case DType::bf16:
-      return bfloat16_to_float(static_cast<const std::uint16_t*>(tensor.data)[offset]);
-    case DType::f32:
-      break;
+template <DType kType>
+[[nodiscard]] float load_element(const TensorView& tensor, std::int64_t offset) noexcept {
+  if constexpr (kType == DType::f32) {
+    return static_cast<const float*>(tensor.data)[offset];
+  } else {
+    const std::uint16_t bits = static_cast<const std::uint16_t*>(tensor.data)[offset];
+    return kType == DType::f16 ? half_to_float(bits) : bfloat16_to_float(bits);
   }
-  return static_cast<const float*>(tensor.data)[offset];
 }
 
-inline void store_element(const TensorView& tensor, std::int64_t offset, float value) noexcept {
-  switch (tensor.dtype) {
-    case DType::f16:
-      static_cast<std::uint16_t*>(tensor.data)[offset] = float_to_half(value);
-      return;
-    case DType::bf16:
-      static_cast<std::uint16_t*>(tensor.data)[offset] = float_to_bfloat16(value);
-      return;
-    case DType::f32:
-      break;
+template <DType kType>
+void store_element(const TensorView& tensor, std::int64_t offset, float value) noexcept {
+  if constexpr (kType == DType::f32) {
+    static_cast<float*>(tensor.data)[offset] = value;
+  } else {
+    static_cast<std::uint16_t*>(tensor.data)[offset] =
+        kType == DType::f16 ? float_to_half(value) : float_to_bfloat16(value);
   }
-  static_cast<float*>(tensor.data)[offset] = value;
 }
 
 }  // namespace attn

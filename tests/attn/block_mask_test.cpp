@@ -7,7 +7,7 @@
 #include <random>
 #include <string>
 
-#include "attn/error.hpp"
+#include "attn/errors.hpp"
 #include "attn/support.hpp"
 
 namespace attn::test {
@@ -65,17 +65,6 @@ std::vector<std::uint8_t> packed_bits(const BoolMask& mask, std::int64_t stride)
     }
   }
   return bits;
-}
-
-template <class Work>
-void expect_error(ErrorCode code, const std::string& part, Work work) {
-  try {
-    work();
-    FAIL() << "no error; expected one with \"" << part << "\"";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
-  }
 }
 
 TEST(BlockMask, CausalOf32By8IsTheStaircaseOneDraws) {

@@ -26,8 +26,8 @@ namespace attn {
 /// reaches a query that does not allow j.
 struct ForwardArgs {
   TensorView q, k, v, o;
-  TensorView lse;
-  std::optional<float> scale;  ///< default 1/√D; must be finite
+  TensorView lse{};
+  std::optional<float> scale{};  ///< default 1/√D; must be finite
 
   void* stream = nullptr;  ///< a cudaStream_t for device backends; others ignore it
 };

@@ -41,46 +41,64 @@ void ExactRow::find_keys(std::int64_t b, std::int64_t h, std::int32_t i) {
 }
 
 void ExactRow::attend(std::int64_t b, std::int64_t h, std::int32_t i, std::int32_t place) {
+  switch (args_.q.dtype) {
+    case DType::f32:
+      return attend_as<DType::f32>(b, h, i, place);
+    case DType::f16:
+      return attend_as<DType::f16>(b, h, i, place);
+    case DType::bf16:
+      return attend_as<DType::bf16>(b, h, i, place);
+  }
+}
+
+template <DType kType>
+void ExactRow::attend_as(std::int64_t b, std::int64_t h, std::int32_t i, std::int32_t place) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
   const auto& [q, k, v, o, lse, scale, stream] = args_;
-  const std::int64_t head_dim = q.width();
+  const auto head_dim = static_cast<std::size_t>(q.width());
   const std::int64_t kv_head = h / (q.heads() / k.heads());
-  const std::int64_t q_row = row_offset(q, b, h, place);
   find_keys(b, h, i);
 
-  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  query_.resize(head_dim);
+  std::int64_t at = row_offset(q, b, h, place);
+  for (double& value : query_) {
+    value = load_element<kType>(q, at);
+    at += q.strides[3];
+  }
+
   double max = -kInfinity;
   weights_.clear();
   for (const std::int32_t key : keys_) {
-    const std::int64_t k_row = row_offset(k, b, kv_head, key);
     double dot = 0;
-    for (std::int64_t d = 0; d < head_dim; ++d) {
-      dot += double{load_element(q, q_row + d * q.strides[3])} *
-             double{load_element(k, k_row + d * k.strides[3])};
+    at = row_offset(k, b, kv_head, key);
+    for (const double value : query_) {
+      dot += value * double{load_element<kType>(k, at)};
+      at += k.strides[3];
     }
     weights_.push_back(scale_ * dot);
     max = std::max(max, weights_.back());
   }
 
   double sum = 0;
-  output_.assign(static_cast<std::size_t>(head_dim), 0.0);
+  output_.assign(head_dim, 0.0);
   for (std::size_t n = 0; n < keys_.size(); ++n) {
     const double weight = std::exp(weights_[n] - max);
-    const std::int64_t v_row = row_offset(v, b, kv_head, keys_[n]);
     sum += weight;
-    for (std::int64_t d = 0; d < head_dim; ++d) {
-      output_[static_cast<std::size_t>(d)] +=
-          weight * double{load_element(v, v_row + d * v.strides[3])};
+    at = row_offset(v, b, kv_head, keys_[n]);
+    for (double& value : output_) {
+      value += weight * double{load_element<kType>(v, at)};
+      at += v.strides[3];
     }
   }
 
-  const std::int64_t o_row = row_offset(o, b, h, place);
-  for (std::int64_t d = 0; d < head_dim; ++d) {
-    const double value = keys_.empty() ? 0.0 : output_[static_cast<std::size_t>(d)] / sum;
-    store_element(o, o_row + d * o.strides[3], static_cast<float>(value));
+  at = row_offset(o, b, h, place);
+  for (const double value : output_) {
+    store_element<kType>(o, at, keys_.empty() ? 0.0f : static_cast<float>(value / sum));
+    at += o.strides[3];
   }
   if (lse.data != nullptr) {
     const double value = keys_.empty() ? -kInfinity : max + std::log(sum);
-    store_element(lse, row_offset(lse, b, h, place), static_cast<float>(value));
+    store_element<DType::f32>(lse, row_offset(lse, b, h, place), static_cast<float>(value));
   }
 }
 

@@ -21,6 +21,8 @@ class ExactRow {
   void attend(std::int64_t b, std::int64_t h, std::int32_t i, std::int32_t place);
 
  private:
+  template <DType kType>
+  void attend_as(std::int64_t b, std::int64_t h, std::int32_t i, std::int32_t place);
   void find_keys(std::int64_t b, std::int64_t h, std::int32_t i);
 
   const ForwardArgs& args_;
@@ -28,6 +30,7 @@ class ExactRow {
   const Order& kv_order_;
   double scale_;
   std::vector<std::int32_t> keys_;  // rows of K and V that the query allows
+  std::vector<double> query_;
   std::vector<double> weights_;
   std::vector<double> output_;
 };

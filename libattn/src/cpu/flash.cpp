@@ -4,6 +4,7 @@
 // heads whose packed K and V fit the workspace. Each wave packs the key tiles that any query
 // visits, then works through its row tiles, the heaviest first, on all threads.
 #include <algorithm>
+#include <bitset>
 #include <cstdint>
 
 #include "attn/attention.hpp"
@@ -22,6 +23,7 @@ constexpr std::size_t kWaveFloats = std::size_t{32} << 20;  // 128 MiB of packed
 /// What one call needs besides the tensors.
 struct Workspace {
   FloatBuffer packed;                  ///< K and V of a wave
+  std::vector<KeySet> unsound;         ///< keys of each packed tile whose value is not finite
   std::vector<FloatBuffer> row_tiles;  ///< one a thread
 };
 
@@ -32,6 +34,9 @@ struct Task {
   std::int32_t row_tile;
   std::int64_t weight;  ///< tiles to visit
 };
+
+/// Rows of a row tile.
+using RowSet = std::bitset<256>;
 
 class FlashPlan final : public Plan {
  public:
@@ -91,11 +96,16 @@ class FlashPlan::Call {
     return workspace_.packed.data() + static_cast<std::size_t>(group) * group_floats_ +
            static_cast<std::size_t>(slot) * tile_floats_;
   }
+  [[nodiscard]] KeySet& unsound(std::int64_t group, std::int32_t slot) const {
+    return workspace_.unsound[static_cast<std::size_t>(group) * plan_.used_.tiles.size() +
+                              static_cast<std::size_t>(slot)];
+  }
   [[nodiscard]] RowTile row_tile(int worker) const;
 
   void pack(std::int64_t first_group, std::int64_t group, std::int32_t slot, float* row) const;
   [[nodiscard]] std::vector<Task> tasks(std::int64_t first_group, std::int64_t count) const;
   void attend(std::int64_t first_group, const Task& task, RowTile tile) const;
+  void find_unsound_rows(const Task& task, const TileLists& lists, RowSet& rows) const;
 
   const FlashPlan& plan_;
   const ForwardArgs& args_;
@@ -144,7 +154,7 @@ void FlashPlan::Call::pack(std::int64_t first_group, std::int64_t group, std::in
   float* const keys = packed_keys(group, slot);
   kernels_.pack_keys(layout_, HeadRows(args_.k, b, h, plan_.kv_order_), first, count, row, keys);
   kernels_.pack_values(layout_, HeadRows(args_.v, b, h, plan_.kv_order_), first, count, row,
-                       keys + layout_.packed_keys());
+                       keys + layout_.packed_keys(), unsound(group, slot));
 }
 
 std::vector<Task> FlashPlan::Call::tasks(std::int64_t first_group, std::int64_t count) const {
@@ -193,6 +203,8 @@ void FlashPlan::Call::attend(std::int64_t first_group, const Task& task, RowTile
     kernels_.visit(layout_, keys, tile);
   }
 
+  RowSet unsound_rows;
+  find_unsound_rows(task, lists, unsound_rows);
   const HeadRows o(args_.o, b, task.head, plan_.q_order_);
   for (std::int32_t r = 0; r < tile.rows; ++r) {
     const std::int32_t i = first_row + r;
@@ -201,9 +213,39 @@ void FlashPlan::Call::attend(std::int64_t first_group, const Task& task, RowTile
     if (args_.lse.data != nullptr) {
       lse = static_cast<float*>(args_.lse.data) + row_offset(args_.lse, b, task.head, place);
     }
-    if (!kernels_.finish(layout_, tile, r, o, i, lse)) {
+    // Whatever is not finite, and rows without a key, are settled exactly, row by row.
+    if (unsound_rows[static_cast<std::size_t>(r)] ||
+        !kernels_.finish(layout_, tile, r, o, i, lse)) {
       ExactRow(args_, mask, plan_.kv_order_).attend(b, task.head, i, place);
     }
+  }
+}
+
+/// The rows that allow a key whose value is not finite.
+void FlashPlan::Call::find_unsound_rows(const Task& task, const TileLists& lists,
+                                        RowSet& rows) const {
+  const auto none = [](const KeySet& keys) {
+    return std::all_of(keys.begin(), keys.end(), [](std::uint8_t byte) { return byte == 0; });
+  };
+  const auto unsound_keys = [&](std::int32_t index) -> const KeySet& {
+    return unsound(task.group, plan_.used_.slot[static_cast<std::size_t>(index)]);
+  };
+  for (const std::int32_t index : lists.full(task.row_tile)) {
+    if (!none(unsound_keys(index))) rows.set();
+  }
+  const auto row_bytes = static_cast<std::size_t>(layout_.block_n / 8);
+  const auto block_m = static_cast<std::size_t>(layout_.block_m);
+  const std::uint8_t* bits =
+      lists.partial_bits.data() + lists.partial_offsets[static_cast<std::size_t>(task.row_tile)] *
+                                      (plan_.mask_.bits_per_tile() / 8);
+  for (const std::int32_t index : lists.partial(task.row_tile)) {
+    const KeySet& keys = unsound_keys(index);
+    if (!none(keys)) {
+      for (std::size_t byte = 0; byte < row_bytes * block_m; ++byte) {
+        if ((bits[byte] & keys[byte % row_bytes]) != 0) rows.set(byte / row_bytes);
+      }
+    }
+    bits += row_bytes * block_m;
   }
 }
 
@@ -216,6 +258,7 @@ void FlashPlan::Call::run() {
   workspace_.packed.require(static_cast<std::size_t>(wave) * group_floats_);
 
   const auto used = static_cast<std::int64_t>(plan_.used_.tiles.size());
+  workspace_.unsound.resize(static_cast<std::size_t>(wave * used));
   for (std::int64_t first = 0; first < groups(); first += wave) {
     const std::int64_t count = std::min(wave, groups() - first);
     parallel_for(plan_.threads_, count * used, [&](std::int64_t index, int worker) {

@@ -2,9 +2,9 @@
 //
 // The tiles of flash attention in fp32, compiled once for every instruction set by Highway.
 
-// Vectors whose size is unknown to the compiler cannot stand in arrays; on processors that have them
-// NEON serves, or scalar code. (On x86 nothing is disabled: programs that use Highway themselves must
-// agree with this file on the set of targets.)
+// Vectors whose size is unknown to the compiler cannot stand in arrays; on processors that have
+// them NEON serves, or scalar code. (On x86 nothing is disabled: programs that use Highway
+// themselves must agree with this file on the set of targets.)
 #define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cpu/kernels.cpp"
@@ -42,14 +42,30 @@ void pack_keys(const Layout& layout, const HeadRows& k, std::int32_t first, std:
   }
 }
 
+/// Sums of x · 0 tell: 0 is 0 for finite x and NaN for the rest.
+HWY_INLINE bool all_finite(const float* HWY_RESTRICT row, std::size_t padded_count) {
+  const Vector zero = hn::Zero(kFloats);
+  Vector witness = zero;
+  for (std::size_t n = 0; n < padded_count; n += kLanes) {
+    witness = hn::MulAdd(hn::Load(kFloats, row + n), zero, witness);
+  }
+  return hn::AllTrue(kFloats, hn::Eq(witness, zero));
+}
+
 void pack_values(const Layout& layout, const HeadRows& v, std::int32_t first, std::int32_t count,
-                 float* row, float* packed) {
+                 float* row, float* packed, KeySet& unsound) {
   const auto head_dim = static_cast<std::size_t>(layout.head_dim);
   const std::size_t vector_stride = static_cast<std::size_t>(layout.block_n) * kLanes;
+  unsound.fill(0);
   std::fill_n(row, layout.padded_width(), 0.0f);
   for (std::int32_t n = 0; n < count; ++n) {
+    const auto key = static_cast<std::size_t>(n);
     widen(v.row(first + n), v.dtype, v.stride, head_dim, row);
-    float* const out = packed + static_cast<std::size_t>(n) * kLanes;
+    if (!all_finite(row, layout.padded_width())) {
+      unsound[key / 8] = static_cast<std::uint8_t>(unsound[key / 8] | (1u << (key % 8)));
+      std::fill_n(row, head_dim, 0.0f);
+    }
+    float* const out = packed + key * kLanes;
     for (std::size_t w = 0; w < layout.width_vectors(); ++w) {
       hn::Store(hn::Load(kFloats, row + w * kLanes), kFloats, out + w * vector_stride);
     }
@@ -211,13 +227,11 @@ bool finish(const Layout& layout, const RowTile& tile, std::int32_t r, const Hea
 
   const Vector factor = hn::Set(kFloats, 1.0f / sum);
   const float* const accumulated = tile.output + place * layout.padded_width();
-  Vector witness = hn::Zero(kFloats);  // x · 0 is 0 for finite x and NaN for the rest
   for (std::size_t w = 0; w < layout.padded_width(); w += kLanes) {
     const Vector value = hn::Mul(hn::Load(kFloats, accumulated + w), factor);
-    witness = hn::MulAdd(value, hn::Zero(kFloats), witness);
     hn::Store(value, kFloats, tile.row + w);
   }
-  if (!hn::AllTrue(kFloats, hn::Eq(witness, hn::Zero(kFloats)))) return false;
+  if (!all_finite(tile.row, layout.padded_width())) return false;
 
   narrow(tile.row, static_cast<std::size_t>(layout.head_dim), o.dtype, o.stride, o.row(i));
   if (lse != nullptr) {

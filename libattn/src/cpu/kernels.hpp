@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -67,6 +68,9 @@ struct Layout {
   }
 };
 
+/// Some of the keys of a tile, as bits.
+using KeySet = std::array<std::uint8_t, 256 / 8>;
+
 /// A packed key tile and who may see it.
 struct KeyTile {
   const float* keys;
@@ -91,8 +95,11 @@ struct Kernels {
 
   void (*pack_keys)(const Layout& layout, const HeadRows& k, std::int32_t first, std::int32_t count,
                     float* row, float* packed);
+
+  /// Rows that hold a NaN or an infinity are packed as zeros, because 0 · NaN is NaN for queries
+  /// that do not allow them, and marked: bit k of `unsound` is set for row first + k.
   void (*pack_values)(const Layout& layout, const HeadRows& v, std::int32_t first,
-                      std::int32_t count, float* row, float* packed);
+                      std::int32_t count, float* row, float* packed, KeySet& unsound);
 
   /// Packs the queries [first, first + tile.rows), multiplied by `factor`, and clears the rest.
   void (*begin)(const Layout& layout, const HeadRows& q, std::int32_t first, float factor,
