@@ -4,6 +4,7 @@
 #ifdef BLOCKFILL_HAVE_AMD
 #include <amd.h>
 
+#include <numeric>
 #include <vector>
 
 #include "graph.hpp"
@@ -18,12 +19,13 @@ namespace {
 /// new_to_old, postordered. It calls no global state.
 std::vector<std::int32_t> approximate_minimum_degree(const CsrView& graph, double dense) {
   static_assert(sizeof(int) == sizeof(std::int32_t), "amd_order works on int");
-  if (graph.n_rows == 0) return {};
+  std::vector<int> order(static_cast<std::size_t>(graph.n_rows));
+  std::iota(order.begin(), order.end(), 0);
+  if (graph.nnz() == 0) return order;  // AMD refuses a null array, even for no entries
   const std::vector<int> offsets = narrow_offsets(graph, "AMD");
   double control[AMD_CONTROL];
   amd_defaults(control);
   control[AMD_DENSE] = dense;
-  std::vector<int> order(static_cast<std::size_t>(graph.n_rows));
   const int status = amd_order(graph.n_rows, offsets.data(), graph.col_indices.data(), order.data(),
                                control, nullptr);
   if (status == AMD_OUT_OF_MEMORY) throw Error(ErrorCode::too_large, "AMD ran out of memory");
