@@ -4,6 +4,10 @@
 function(blockfill_target_defaults target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow
                                            $<$<BOOL:${BLOCKFILL_WERROR}>:-Werror>)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+    # "text" + std::string draws a false alarm from GCC 12 (its bug 105651).
+    target_compile_options(${target} PRIVATE -Wno-restrict)
+  endif()
   if(BLOCKFILL_SANITIZE)
     target_compile_options(${target} PRIVATE -fsanitize=${BLOCKFILL_SANITIZE} -fno-omit-frame-pointer
                                              -fno-sanitize-recover=all)

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "experiments/cli/app.hpp"
+
+#include <algorithm>
+#include <iostream>
+#include <new>
+
+#include "experiments/build_info.hpp"
+#include "experiments/cli/command.hpp"
+#include "experiments/environment.hpp"
+#include "experiments/plugins.hpp"
+#include "experiments/text.hpp"
+
+namespace experiments {
+namespace {
+
+constexpr const char* kFooter =
+    "A MASK is a generator with modifiers, \"longformer(n=4096)|shuffle(seed=1)\", or a file "
+    "(.mtx,\n"
+    ".mtx.gz, .npz, .npy). A PIPELINE is a chain of strategies, \"peel(8)|rcm\" or\n"
+    "\"best_of(natural,rcm,amd)\". `blockfill list` names them all.\n\n"
+    "Exit codes: 0 success, 1 failure (a bad file, a full disk), 2 usage, 3 a result differs from "
+    "the\n"
+    "oracle, 77 no such device, 130 interrupted.";
+
+std::vector<std::string> option_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const auto& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  return names;
+}
+
+std::vector<std::string> command_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    names.push_back(command->get_name());
+  }
+  return names;
+}
+
+/// The sentence for a word that the parser could not place.
+std::string unexpected(const CLI::App& app, const std::string& word) {
+  const auto chosen = app.get_subcommands();
+  if (chosen.empty() && !word.starts_with('-')) {
+    return "no command '" + word + "'" + did_you_mean(word, command_names(app)) +
+           " `blockfill --help` lists them";
+  }
+  const CLI::App& command = chosen.empty() ? app : *chosen.front();
+  const std::string name = chosen.empty() ? "blockfill" : command.get_name();
+  return name + ": unexpected argument '" + word + "'" +
+         did_you_mean(word.substr(0, word.find('=')), option_names(command));
+}
+
+std::string usage_sentence(const CLI::App& app, const CLI::ParseError& error) {
+  const auto left = app.remaining(true);
+  if (!left.empty()) return unexpected(app, left.front());
+  if (app.get_subcommands().empty()) return "a command is required; `blockfill --help` lists them";
+  return app.get_subcommands().front()->get_name() + ": " + error.what();
+}
+
+ExitCode fail(const std::string& sentence, ExitCode code) {
+  std::cerr << "blockfill: " << sentence << std::endl;
+  return code;
+}
+
+/// Written results count only once they have left the program: stdout may be a full disk.
+ExitCode flushed(ExitCode code) {
+  std::cout.flush();
+  if (std::cout) return code;
+  return fail("cannot write to the standard output", ExitCode::failure);
+}
+
+}  // namespace
+
+int CommonOptions::thread_count() const {
+  return threads > 0 ? threads : usable_cpus();
+}
+
+reorder::Registry CommonOptions::registry() const {
+  return make_registry(plugins);
+}
+
+void add_common(CLI::App& command, CommonOptions& options) {
+  command.add_flag("--json", options.json, "Print JSON and nothing else");
+  command.add_option("--seed", options.seed, "Seed of orderings and of random tensors")
+      ->capture_default_str();
+  command.add_option("--threads", options.threads, "CPU threads, 0 for all")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 4096));
+  command
+      .add_option("--plugin", options.plugins,
+                  "A shared object with strategies (may be repeated); also every .so in the "
+                  "folders of REORDER_PLUGIN_PATH")
+      ->type_name("FILE")
+      ->expected(1);
+}
+
+void add_attention_options(CLI::App& command, Problem& problem) {
+  command.add_option("-b,--backend", problem.backend, "What runs the attention")
+      ->capture_default_str();
+  command.add_option("-t,--tile", problem.tile, "Queries x keys of a tile")->capture_default_str();
+  command.add_option("--batch", problem.batch, "Sequences")->capture_default_str();
+  command.add_option("--heads", problem.heads, "Query heads")->capture_default_str();
+  command.add_option("--kv-heads", problem.kv_heads, "Key and value heads (default: as many)");
+  command.add_option("--head-dim", problem.head_dim, "Width of a head")->capture_default_str();
+  command.add_option("--dtype", problem.dtype, "f32, f16 or bf16")->capture_default_str();
+}
+
+void print_json(const Json& json) {
+  std::cout << json.dump(2) << '\n';
+}
+
+ExitCode run_program(int argc, char** argv) {
+  CLI::App app{
+      "Orders attention masks for few tiles and runs exact attention that visits only those."};
+  app.name("blockfill");
+  app.set_version_flag("--version", std::string("blockfill ") + build_info::kVersion + " (" +
+                                        build_info::kCommit + ")");
+  app.footer(kFooter);
+  app.require_subcommand(1);
+  Action action;
+  for (const auto add :
+       {add_list, add_reorder, add_fill, add_run, add_sweep, add_table, add_doctor}) {
+    add(app, action);
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& help) {
+    (void)app.exit(help, std::cout, std::cerr);  // --help and --version
+    return flushed(ExitCode::ok);
+  } catch (const CLI::ParseError& error) {
+    return fail(usage_sentence(app, error), ExitCode::usage);
+  }
+  try {
+    return flushed(action());
+  } catch (const std::bad_alloc&) {
+    return fail("not enough memory", ExitCode::failure);
+  } catch (const std::exception& error) {
+    return fail(error.what(), exit_code_of(error));
+  }
+}
+
+}  // namespace experiments

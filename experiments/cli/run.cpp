@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <iostream>
+
+#include "experiments/cli/command.hpp"
+#include "experiments/cli/report.hpp"
+#include "experiments/experiment.hpp"
+#include "experiments/parameters.hpp"
+#include "experiments/record_file.hpp"
+#include "experiments/sweep_config.hpp"
+
+namespace experiments {
+namespace {
+
+struct RunOptions {
+  CommonOptions common;
+  Problem problem;
+  Repeats repeats;
+  std::string verify = "auto";
+  std::string output;
+};
+
+ExitCode run(const RunOptions& options) {
+  const auto registry = options.common.registry();
+  Problem problem = options.problem;
+  problem.seed = options.common.seed;
+  problem.threads = options.common.thread_count();
+  if (problem.kv_heads == 0) problem.kv_heads = problem.heads;
+  const MeasureOptions measure_options{options.repeats, parse_scope(options.verify)};
+  // Misspelt names are told before a large mask is made.
+  validate(problem);
+  (void)reorder::Pipeline::parse(problem.pipeline, registry);
+
+  std::optional<RecordFile> file;
+  if (!options.output.empty()) file.emplace(options.output);
+  Workload workload(masks::make(problem.mask));
+  const Record record = measure(problem, workload, registry, measure_options);
+  if (options.common.json) {
+    print_json(to_json(record));
+  } else {
+    std::cout << describe(workload.mask()) << describe(record);
+  }
+  if (file) file->append(record);
+  return record.status == "mismatch" ? ExitCode::mismatch : ExitCode::ok;
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, Action& action) {
+  add_command<RunOptions>(
+      app, action, "run", "Order one mask, run attention both ways, verify and time it", run,
+      [](CLI::App& command, RunOptions& options) {
+        Problem& problem = options.problem;
+        problem.kv_heads = 0;
+        command.add_option("mask", problem.mask, "A generator with modifiers, or a file")
+            ->required()
+            ->type_name("MASK");
+        command.add_option("-p,--pipeline", problem.pipeline, "How to order it")
+            ->capture_default_str();
+        command.add_option("--objective", problem.objective,
+                           "What the ordering should lower (default: the tiles of --tile)");
+        add_attention_options(command, problem);
+        command.add_option("--repeats", options.repeats.minimum, "Fewest timed rounds")
+            ->capture_default_str()
+            ->check(CLI::Range(1, 1000000));
+        command.add_option("--min-time", options.repeats.seconds, "Seconds of timed rounds")
+            ->capture_default_str()
+            ->check(CLI::Range(0.0, 3600.0));
+        command.add_option("--verify", options.verify, "auto, whole or none: what fp64 recomputes")
+            ->capture_default_str();
+        command
+            .add_option("-o,--output", options.output, "Append the record to this JSON Lines file")
+            ->type_name("FILE");
+      });
+}
+
+}  // namespace experiments

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "experiments/sweep.hpp"
+
+#include <unistd.h>
+
+#include <iostream>
+#include <set>
+
+#include "experiments/cli/command.hpp"
+#include "experiments/interrupt.hpp"
+
+namespace experiments {
+namespace {
+
+struct SweepCommand {
+  CommonOptions common;
+  std::string config;
+  std::string output;
+  SweepOptions options;
+};
+
+int pending(const SweepConfig& config, const RecordFile& file, const SweepOptions& options) {
+  const auto done = finished(config, file.earlier(), options);
+  return static_cast<int>(std::count(done.begin(), done.end(), false));
+}
+
+/// Earlier records of other sources stay in the table; the reader should know.
+void tell_of_earlier(const RecordFile& file, const std::string& name) {
+  if (file.was_torn()) {
+    std::cerr << "blockfill: " << name << ": the last line was torn and has been cut off\n";
+  }
+  std::set<std::string> commits;
+  for (const Record& record : file.earlier()) commits.insert(record.environment.commit);
+  commits.erase(environment().commit);
+  if (!commits.empty()) {
+    std::cerr << "blockfill: " << name << " holds records of another commit (" << *commits.begin()
+              << "); --rerun measures them again\n";
+  }
+}
+
+ExitCode exit_code(const SweepSummary& summary) {
+  if (summary.interrupted) return ExitCode::interrupted;
+  if (summary.mismatches > 0) return ExitCode::mismatch;
+  return summary.failed > 0 ? ExitCode::failure : ExitCode::ok;
+}
+
+std::string count_text(int count, const char* what) {
+  return std::to_string(count) + " " + what;
+}
+
+ExitCode sweep(const SweepCommand& command) {
+  const auto registry = command.common.registry();
+  Problem defaults;
+  defaults.seed = command.common.seed;
+  defaults.threads = command.common.thread_count();
+  const auto config = read_sweep_config(command.config, defaults, registry);
+  RecordFile file(command.output);
+  tell_of_earlier(file, command.output);
+
+  const InterruptGuard interrupt;
+  SweepSummary summary;
+  {
+    Progress progress(std::cerr, ::isatty(STDERR_FILENO) == 1,
+                      pending(config, file, command.options));
+    summary = run_sweep(
+        config, file, registry, command.options, [&] { return interrupt.interrupted(); }, progress);
+  }
+  if (command.common.json) {
+    print_json({{"output", command.output},
+                {"total", summary.total},
+                {"skipped", summary.skipped},
+                {"measured", summary.measured},
+                {"mismatches", summary.mismatches},
+                {"failed", summary.failed},
+                {"interrupted", summary.interrupted}});
+  } else {
+    std::cout << command.output << ": " << count_text(summary.measured, "measured") << ", "
+              << count_text(summary.skipped, "there before") << ", "
+              << count_text(summary.failed, "failed") << ", "
+              << count_text(summary.mismatches, "wrong") << ", of " << summary.total << '\n';
+  }
+  if (summary.interrupted) {
+    std::cerr << "blockfill: interrupted; the same command goes on from here\n";
+  }
+  return exit_code(summary);
+}
+
+}  // namespace
+
+void add_sweep(CLI::App& app, Action& action) {
+  add_command<SweepCommand>(
+      app, action, "sweep", "Measure masks x pipelines x backends, as a JSON file describes them",
+      sweep, [](CLI::App& command, SweepCommand& options) {
+        command.add_option("config", options.config, "What to measure")
+            ->required()
+            ->type_name("CONFIG.json");
+        command
+            .add_option("-o,--output", options.output,
+                        "The JSON Lines file that records are appended to; those it holds already "
+                        "are not measured again")
+            ->required()
+            ->type_name("RESULTS.jsonl");
+        command.add_flag("--retry-failed", options.options.retry_failed,
+                         "Measure what failed before again");
+        command.add_flag("--rerun", options.options.rerun, "Measure everything again");
+      });
+}
+
+}  // namespace experiments

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "experiments/table.hpp"
+
+#include <iostream>
+
+#include "experiments/cli/command.hpp"
+#include "experiments/file_io.hpp"
+#include "experiments/record_file.hpp"
+
+namespace experiments {
+namespace {
+
+struct TableOptions {
+  CommonOptions common;
+  std::vector<std::string> files;
+  std::string format = "text";
+  std::string output;
+};
+
+ExitCode table(const TableOptions& options) {
+  const auto format = parse_table_format(options.format);
+  std::vector<Record> records;
+  for (const auto& file : options.files) {
+    for (auto& record : read_records(file)) records.push_back(std::move(record));
+  }
+  std::string text;
+  if (options.common.json) {
+    Json json = Json::array();
+    for (const Record& record : records) json.push_back(to_json(record));
+    text = json.dump(2) + "\n";
+  } else {
+    text = render_table(records, format);
+  }
+  if (options.output.empty()) {
+    std::cout << text;
+  } else {
+    write_whole(options.output, text);
+  }
+  return ExitCode::ok;
+}
+
+}  // namespace
+
+void add_table(CLI::App& app, Action& action) {
+  add_command<TableOptions>(
+      app, action, "table", "Show records as a table", table,
+      [](CLI::App& command, TableOptions& options) {
+        command.add_option("results", options.files, "Files that run or sweep wrote")
+            ->required()
+            ->type_name("RESULTS.jsonl");
+        command.add_option("-f,--format", options.format, "text, markdown or csv")
+            ->capture_default_str();
+        command.add_option("-o,--output", options.output, "Write to a file")->type_name("FILE");
+      });
+}
+
+}  // namespace experiments

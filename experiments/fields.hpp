@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <type_traits>
+#include <vector>
+
+namespace experiments {
+
+// A struct that goes into JSON lists its fields once:
+//
+//     template <class T, class Visit>
+//       requires Is<T, Timing>
+//     void fields(T& t, Visit&& visit) { visit("median", t.median); ... }
+//
+// and both directions follow from that list.
+
+using Json = nlohmann::ordered_json;
+
+/// T is `Struct`, const or not.
+template <class T, class Struct>
+concept Is = std::is_same_v<std::remove_const_t<T>, Struct>;
+
+struct AnyVisitor {
+  template <class Field>
+  void operator()(const char*, Field&) const {}
+};
+
+template <class T>
+concept HasFields = requires(T& value) {
+  fields(value, AnyVisitor{});
+};
+
+template <class T>
+[[nodiscard]] Json encode(const std::optional<T>& value);
+template <class T>
+[[nodiscard]] Json encode(const std::vector<T>& values);
+template <class T>
+void decode(const Json& json, std::optional<T>& value);
+template <class T>
+void decode(const Json& json, std::vector<T>& values);
+
+/// A struct becomes an object, a list an array, an absent value null.
+template <class T>
+[[nodiscard]] Json encode(const T& value) {
+  if constexpr (HasFields<const T>) {
+    Json object = Json::object();
+    fields(value, [&](const char* name, const auto& field) { object[name] = encode(field); });
+    return object;
+  } else {
+    return Json(value);
+  }
+}
+
+template <class T>
+Json encode(const std::optional<T>& value) {
+  return value ? encode(*value) : Json(nullptr);
+}
+
+template <class T>
+Json encode(const std::vector<T>& values) {
+  Json array = Json::array();
+  for (const auto& value : values) array.push_back(encode(value));
+  return array;
+}
+
+/// A field that the object lacks keeps its value; one that the struct lacks is passed over. Both
+/// let records of another schema version be read. Throws nlohmann::json::exception for a field of
+/// another type.
+template <class T>
+void decode(const Json& json, T& value) {
+  if constexpr (HasFields<T>) {
+    fields(value, [&](const char* name, auto& field) {
+      if (const auto found = json.find(name); found != json.end()) decode(*found, field);
+    });
+  } else if constexpr (std::is_floating_point_v<T>) {
+    // JSON has no NaN and no infinity: they are written as null.
+    value = json.is_null() ? std::numeric_limits<T>::quiet_NaN() : json.get<T>();
+  } else {
+    json.get_to(value);
+  }
+}
+
+template <class T>
+void decode(const Json& json, std::optional<T>& value) {
+  if (json.is_null()) {
+    value.reset();
+  } else {
+    decode(json, value.emplace());
+  }
+}
+
+template <class T>
+void decode(const Json& json, std::vector<T>& values) {
+  values.clear();
+  for (const auto& item : json) decode(item, values.emplace_back());
+}
+
+}  // namespace experiments

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "experiments/oracle.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "experiments/text.hpp"
+
+namespace experiments {
+namespace {
+
+/// Multiplications of Q·K that the whole answer, and a sample, may take: about a second and a tenth
+/// of one on one core.
+constexpr double kWholeWork = 2e8;
+constexpr double kSampleWork = 1.5e7;
+constexpr std::size_t kSmallestSample = 16;
+
+constexpr double kLimitNmse = 5e-4;
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+/// The error that the unit in the last place of numbers of size one may leave.
+double allowance(attn::DType dtype) {
+  switch (dtype) {
+    case attn::DType::f32:
+      return 1e-5;
+    case attn::DType::f16:
+      return 1e-3;
+    case attn::DType::bf16:
+      return 8e-3;
+  }
+  return 0;
+}
+
+float rounded(attn::DType dtype, float value) {
+  switch (dtype) {
+    case attn::DType::f32:
+      return value;
+    case attn::DType::f16:
+      return attn::half_to_float(attn::float_to_half(value));
+    case attn::DType::bf16:
+      return attn::bfloat16_to_float(attn::float_to_bfloat16(value));
+  }
+  return value;
+}
+
+/// O and LSE of one query over its keys. Real = double is the oracle; Real = float with P and O
+/// rounded to the tensors' type is the plain computation that sets the tolerance.
+template <class Real>
+struct RowResult {
+  std::vector<Real> o;
+  Real lse;
+};
+
+/// One head's matrix, widened once.
+template <class Real>
+std::vector<Real> widen_head(const attn::TensorView& tensor, std::int64_t b, std::int64_t h) {
+  std::vector<Real> values;
+  values.reserve(static_cast<std::size_t>(tensor.rows() * tensor.width()));
+  for (std::int64_t i = 0; i < tensor.rows(); ++i) {
+    for (std::int64_t d = 0; d < tensor.width(); ++d) {
+      values.push_back(static_cast<Real>(element(tensor, b, h, i, d)));
+    }
+  }
+  return values;
+}
+
+template <class Real, class Round>
+RowResult<Real> attend(std::span<const std::int32_t> keys, const Real* q, const Real* k,
+                       const Real* v, std::size_t width, Real scale, Round&& round) {
+  RowResult<Real> result{std::vector<Real>(width, 0), -std::numeric_limits<Real>::infinity()};
+  if (keys.empty()) return result;
+  std::vector<Real> p(keys.size());
+  Real largest = -std::numeric_limits<Real>::infinity();
+  for (std::size_t j = 0; j < keys.size(); ++j) {
+    const Real* row = k + static_cast<std::size_t>(keys[j]) * width;
+    Real dot = 0;
+    for (std::size_t d = 0; d < width; ++d) dot += q[d] * row[d];
+    p[j] = scale * dot;
+    largest = std::max(largest, p[j]);
+  }
+  Real sum = 0;
+  for (std::size_t j = 0; j < keys.size(); ++j) {
+    p[j] = std::exp(p[j] - largest);
+    sum += p[j];
+    const Real weight = round(p[j]);
+    const Real* row = v + static_cast<std::size_t>(keys[j]) * width;
+    for (std::size_t d = 0; d < width; ++d) result.o[d] += weight * row[d];
+  }
+  for (Real& value : result.o) value = round(value / sum);
+  result.lse = largest + std::log(sum);
+  return result;
+}
+
+/// Queries to begin a sample with: those where a mistake is likeliest.
+std::vector<std::int64_t> notable_queries(const reorder::CsrView& mask) {
+  std::int32_t heaviest = 0;
+  std::int32_t lightest = 0;
+  for (std::int32_t i = 0; i < mask.n_rows; ++i) {
+    if (mask.degree(i) > mask.degree(heaviest)) heaviest = i;
+    if (mask.degree(i) < mask.degree(lightest)) lightest = i;
+  }
+  return {0, mask.n_rows - 1, heaviest, lightest};
+}
+
+std::uint64_t scramble(std::uint64_t x) noexcept {
+  x = (x ^ (x >> 32)) * 0xD6E8FEB86659FD93ULL;
+  x = (x ^ (x >> 32)) * 0xD6E8FEB86659FD93ULL;
+  return x ^ (x >> 32);
+}
+
+}  // namespace
+
+Oracle::Oracle(const reorder::CsrView& mask, const Inputs& inputs, float scale, Scope scope,
+               std::uint64_t seed) {
+  const attn::TensorView& q = inputs.q.view;
+  const std::int64_t heads_total = q.batch() * q.heads();
+  const auto width = static_cast<std::size_t>(q.width());
+  rows_total_ = heads_total * mask.n_rows;
+  if (scope == Scope::none || rows_total_ == 0) return;
+
+  const double work = static_cast<double>(mask.nnz()) * static_cast<double>(heads_total) *
+                      static_cast<double>(width);
+  // Which rows, by head, so that a head's keys are widened once.
+  std::vector<std::vector<std::int64_t>> chosen(static_cast<std::size_t>(heads_total));
+  if (scope == Scope::whole || work <= kWholeWork) {
+    scope_ = "whole";
+    for (auto& rows : chosen) {
+      for (std::int64_t i = 0; i < mask.n_rows; ++i) rows.push_back(i);
+    }
+  } else {
+    scope_ = "sample";
+    const auto notable = notable_queries(mask);
+    double left = kSampleWork;
+    for (std::size_t s = 0; s < kSmallestSample || (left > 0 && s < 4096); ++s) {
+      const std::uint64_t draw = scramble(seed * 0x10001 + s + 1);
+      const std::int64_t i =
+          s < notable.size()
+              ? notable[s]
+              : static_cast<std::int64_t>(draw % static_cast<std::uint64_t>(mask.n_rows));
+      // Heads in turn, so that each is looked at.
+      auto& rows = chosen[s % chosen.size()];
+      if (std::find(rows.begin(), rows.end(), i) == rows.end()) rows.push_back(i);
+      left -= static_cast<double>(mask.degree(static_cast<std::int32_t>(i)) + 1) *
+              static_cast<double>(width);
+    }
+  }
+
+  const std::int64_t group = q.heads() / inputs.k.view.heads();
+  double plain_error = 0;
+  double plain_lse_error = 0;
+  for (std::int64_t bh = 0; bh < heads_total; ++bh) {
+    const std::int64_t b = bh / q.heads();
+    const std::int64_t h = bh % q.heads();
+    const auto& rows = chosen[static_cast<std::size_t>(bh)];
+    if (rows.empty()) continue;
+    const auto k64 = widen_head<double>(inputs.k.view, b, h / group);
+    const auto v64 = widen_head<double>(inputs.v.view, b, h / group);
+    const std::vector<float> k32(k64.begin(), k64.end());
+    const std::vector<float> v32(v64.begin(), v64.end());
+    for (const std::int64_t i : rows) {
+      std::vector<double> q64(width);
+      for (std::size_t d = 0; d < width; ++d) {
+        q64[d] = element(q, b, h, i, static_cast<std::int64_t>(d));
+      }
+      const std::vector<float> q32(q64.begin(), q64.end());
+      const auto keys = mask.row(static_cast<std::int32_t>(i));
+      auto exact = attend<double>(keys, q64.data(), k64.data(), v64.data(), width,
+                                  static_cast<double>(scale), [](double x) { return x; });
+      const auto plain = attend<float>(keys, q32.data(), k32.data(), v32.data(), width, scale,
+                                       [&](float x) { return rounded(q.dtype, x); });
+      for (std::size_t d = 0; d < width; ++d) {
+        plain_error = std::max(plain_error, std::abs(static_cast<double>(plain.o[d]) - exact.o[d]));
+      }
+      if (!keys.empty()) {
+        plain_lse_error =
+            std::max(plain_lse_error, std::abs(static_cast<double>(plain.lse) - exact.lse));
+      }
+      rows_.push_back({b, h, i, exact.lse, std::move(exact.o)});
+    }
+  }
+  tolerance_ = 2 * plain_error + allowance(q.dtype);
+  lse_tolerance_ = 2 * plain_lse_error + 1e-4;
+}
+
+Oracle::Check Oracle::compare(const attn::TensorView& o, const attn::TensorView& lse) const {
+  Check check;
+  double squared_error = 0;
+  double squared_value = 0;
+  const auto mismatch = [&](const Row& row, const std::string& what, double actual, double expected,
+                            double limit) {
+    if (!check.mismatch.empty()) return;
+    check.mismatch = what + " of query " + std::to_string(row.i) + " (batch " +
+                     std::to_string(row.b) + ", head " + std::to_string(row.h) + ") is " +
+                     scientific(actual, 6) + ", the oracle has " + scientific(expected, 6) +
+                     ", allowed difference " + scientific(limit);
+  };
+  for (const Row& row : rows_) {
+    const bool empty = row.lse == -kInfinity;
+    for (std::size_t d = 0; d < row.o.size(); ++d) {
+      const double actual = element(o, row.b, row.h, row.i, static_cast<std::int64_t>(d));
+      double error = std::abs(actual - row.o[d]);
+      if (!(error < kInfinity)) error = kInfinity;  // NaN too
+      const double limit = empty ? 0 : tolerance_;
+      if (error > limit) {
+        mismatch(row, "O[" + std::to_string(d) + "]", actual, row.o[d], limit);
+      }
+      check.max_error = std::max(check.max_error, error);
+      squared_error += error * error;
+      squared_value += row.o[d] * row.o[d];
+    }
+    const double actual = element(lse, row.b, row.h, row.i, 0);
+    double error = actual == row.lse ? 0 : std::abs(actual - row.lse);
+    if (!(error < kInfinity)) error = kInfinity;
+    if (error > lse_tolerance_) mismatch(row, "LSE", actual, row.lse, lse_tolerance_);
+    check.max_lse_error = std::max(check.max_lse_error, error);
+  }
+  check.nmse = squared_value > 0 ? squared_error / squared_value : 0;
+  if (check.mismatch.empty() && check.nmse > kLimitNmse) {
+    check.mismatch = "the normalised mean squared error of O is " + scientific(check.nmse) +
+                     ", allowed " + scientific(kLimitNmse);
+  }
+  return check;
+}
+
+}  // namespace experiments

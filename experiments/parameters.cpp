@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "experiments/parameters.hpp"
+
+#include <charconv>
+
+#include "attn/backend.hpp"
+#include "experiments/exit_code.hpp"
+#include "experiments/text.hpp"
+
+namespace experiments {
+namespace {
+
+/// A whole number that is all of `text`, or 0.
+std::int32_t positive_number(std::string_view text) {
+  std::int32_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const bool whole = error == std::errc{} && end == text.data() + text.size();
+  return whole && value > 0 ? value : 0;
+}
+
+void require(bool fits, const char* name, int value, const char* limit) {
+  if (!fits) {
+    throw UsageError(std::string(name) + " is " + std::to_string(value) + ", it must be " + limit);
+  }
+}
+
+}  // namespace
+
+reorder::Tile parse_tile(std::string_view text) {
+  const auto cross = text.find('x');
+  reorder::Tile tile{0, 0};
+  if (cross != std::string_view::npos) {
+    tile = {positive_number(text.substr(0, cross)), positive_number(text.substr(cross + 1))};
+  }
+  if (tile.rows == 0 || tile.cols == 0) {
+    throw UsageError("'" + std::string(text) + "' is not a tile shape such as 128x64");
+  }
+  reorder::validate(tile);
+  return tile;
+}
+
+std::vector<reorder::Tile> parse_tiles(std::string_view text) {
+  std::vector<reorder::Tile> tiles;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t comma = std::min(text.find(',', begin), text.size());
+    tiles.push_back(parse_tile(text.substr(begin, comma - begin)));
+    begin = comma + 1;
+  }
+  return tiles;
+}
+
+attn::TileShape tile_shape(const reorder::Tile& tile) {
+  return {tile.rows, tile.cols};
+}
+
+attn::DType parse_dtype(std::string_view text) {
+  std::vector<std::string> names;
+  for (const auto dtype : {attn::DType::f32, attn::DType::f16, attn::DType::bf16}) {
+    if (text == attn::to_string(dtype)) return dtype;
+    names.emplace_back(attn::to_string(dtype));
+  }
+  throw UsageError("no dtype '" + std::string(text) + "'" + did_you_mean(text, names) +
+                   " There are f32, f16 and bf16");
+}
+
+reorder::Objective objective_of(const Problem& problem) {
+  return problem.objective.empty() ? reorder::Objective::tiles(parse_tile(problem.tile))
+                                   : reorder::parse_objective(problem.objective);
+}
+
+void validate(const Problem& problem) {
+  const reorder::Tile tile = parse_tile(problem.tile);
+  for (const std::int32_t side : {tile.rows, tile.cols}) {
+    if (side % 8 != 0 || side > 256) {
+      throw UsageError("tile " + problem.tile +
+                       ": attention needs sides that are multiples of 8 up to 256");
+    }
+  }
+  (void)parse_dtype(problem.dtype);
+  (void)objective_of(problem);
+  (void)attn::backend(problem.backend);
+  require(problem.batch >= 1, "batch", problem.batch, "at least 1");
+  require(problem.heads >= 1, "heads", problem.heads, "at least 1");
+  require(problem.head_dim >= 1, "head-dim", problem.head_dim, "at least 1");
+  require(problem.kv_heads >= 1 && problem.heads % problem.kv_heads == 0, "kv-heads",
+          problem.kv_heads, ("a divisor of heads, " + std::to_string(problem.heads)).c_str());
+}
+
+std::string to_string(const reorder::Tile& tile) {
+  return std::to_string(tile.rows) + "x" + std::to_string(tile.cols);
+}
+
+}  // namespace experiments

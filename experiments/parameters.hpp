@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "attn/block_mask.hpp"
+#include "attn/tensor.hpp"
+#include "experiments/problem.hpp"
+#include "reorder/objective.hpp"
+
+namespace experiments {
+
+/// "128x64" as a tile of libreorder. Throws UsageError.
+[[nodiscard]] reorder::Tile parse_tile(std::string_view text);
+
+/// "128x128,64x128" in this order. Throws UsageError.
+[[nodiscard]] std::vector<reorder::Tile> parse_tiles(std::string_view text);
+
+/// The same tile as libattn knows it.
+[[nodiscard]] attn::TileShape tile_shape(const reorder::Tile& tile);
+
+/// "f32", "f16" or "bf16". Throws UsageError with the nearest.
+[[nodiscard]] attn::DType parse_dtype(std::string_view text);
+
+/// The problem's objective; its default is the count of the problem's tiles.
+[[nodiscard]] reorder::Objective objective_of(const Problem& problem);
+
+/// Whether all numbers and names that need no mask are in range. Throws UsageError,
+/// reorder::Error or attn::Error with a sentence.
+void validate(const Problem& problem);
+
+[[nodiscard]] std::string to_string(const reorder::Tile& tile);
+
+}  // namespace experiments

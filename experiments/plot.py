@@ -1,0 +1,390 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures of what blockfill measured.
+
+    plot.py fit results.jsonl [more.jsonl ...] -o fit.png
+        Occupancy against runtime: a point a mask, one fitted line, the residuals below it.
+        Prints t_full, t_partial, t_row, R² and the worst residual.
+
+    plot.py maps before.npy after.npy -o maps.png --titles "natural" "peel(8)|rcm"
+        Tile maps that `blockfill fill MASK --map FILE.npy` wrote, side by side.
+
+Needs numpy and matplotlib, no display.
+"""
+
+import argparse
+import itertools
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+import numpy as np  # noqa: E402
+from matplotlib.lines import Line2D  # noqa: E402
+from matplotlib.patches import Patch  # noqa: E402
+
+INK = "#1d2733"
+QUIET = "#6b7785"
+GRID = "#e4e8ec"
+ACCENT = "#c4442b"
+# Empty, the palest and the strongest partial tile, full.
+PAPER = np.array([1.0, 1.0, 1.0])
+PALE = np.array([0.76, 0.86, 0.94])
+STRONG = np.array([0.22, 0.53, 0.75])
+FULL = np.array([0.03, 0.13, 0.31])
+
+plt.rcParams.update(
+    {
+        "font.family": "DejaVu Sans",
+        "font.size": 10,
+        "text.color": INK,
+        "axes.labelcolor": INK,
+        "axes.edgecolor": QUIET,
+        "axes.linewidth": 0.8,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlesize": 11,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "xtick.color": QUIET,
+        "ytick.color": QUIET,
+        "legend.frameon": False,
+        "figure.facecolor": "white",
+        "savefig.dpi": 160,
+        "savefig.bbox": "tight",
+    }
+)
+
+
+def fail(sentence, code=1):
+    print(f"plot.py: {sentence}", file=sys.stderr)
+    sys.exit(code)
+
+
+# ---------------------------------------------------------------- fit
+
+
+@dataclass
+class Point:
+    """One mask in one order: tiles of all batch elements and heads, and the time of a call."""
+
+    family: str
+    text: str
+    full: float
+    partial: float
+    rows: float
+    ms: float
+    natural: bool  # in the order in which it came
+
+    def features(self):
+        return np.array([self.full, self.partial, self.rows])
+
+
+def family_of(mask):
+    """'longformer(n=4096)|shuffle(seed=1)' is of the family longformer."""
+    name = mask.split("|")[0].split("(")[0]
+    if name.startswith("peer:"):
+        return name.removeprefix("peer:")
+    return Path(name).name
+
+
+def read_records(files):
+    latest = {}
+    for file in files:
+        try:
+            lines = Path(file).read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            fail(f"{file}: {error.strerror}")
+        for number, line in enumerate(lines, 1):
+            try:
+                record = json.loads(line)
+                latest[record["key"]] = record
+            except (json.JSONDecodeError, KeyError, TypeError):
+                if number == len(lines):
+                    continue  # torn by an interruption
+                fail(f"{file}:{number}: not a record")
+    return [r for r in latest.values() if r["status"] == "ok" and r["ms"]]
+
+
+def setting_of(record):
+    """Times are comparable only within one setting."""
+    p, e = record["problem"], record["environment"]
+    return (p["backend"], e["gpu"] or e["cpu"], p["dtype"], p["head_dim"], p["tile"], p["threads"])
+
+
+def points_of(records):
+    """Each mask once in the order it came in, and once for each order that changed it."""
+    points, came = [], {}
+    for r in records:
+        p = r["problem"]
+        heads = p["batch"] * p["heads"]
+
+        def point(tiles, ms, natural, text):
+            return Point(
+                family_of(r["mask"]["name"]),
+                text,
+                heads * tiles["full"],
+                heads * tiles["partial"],
+                heads * tiles["row_tiles"],
+                ms,
+                natural,
+            )
+
+        # The natural order is timed beside each pipeline: the median of those is its point.
+        same = (p["mask"], p["batch"], p["heads"], p["kv_heads"], p["seed"])
+        came.setdefault(same, (r, point, []))[2].append(r["ms"]["natural"]["median"])
+        if r["ms"]["permuted"]:
+            text = f"{p['mask']} · {p['pipeline']}"
+            points.append(point(r["after"], r["ms"]["permuted"]["median"], False, text))
+    for r, point, times in came.values():
+        points.append(point(r["before"], float(np.median(times)), True, r["problem"]["mask"]))
+    return points
+
+
+def fit(points):
+    """Non-negative t_full, t_partial, t_row in ms with the least sum of squared relative errors.
+
+    Three unknowns: the best of all subsets whose least-squares solution is non-negative is exact.
+    """
+    ms = np.array([p.ms for p in points])
+    features = np.array([p.features() for p in points]) / ms[:, None]
+    best, best_error = None, np.inf
+    for size in (3, 2, 1):
+        for subset in itertools.combinations(range(3), size):
+            columns = list(subset)
+            solution, *_ = np.linalg.lstsq(features[:, columns], np.ones(len(ms)), rcond=None)
+            if (solution < 0).any():
+                continue
+            error = np.sum((features[:, columns] @ solution - 1) ** 2)
+            if error < best_error - 1e-12:
+                best, best_error = np.zeros(3), error
+                best[columns] = solution
+    return best
+
+
+def r_squared(measured, predicted):
+    spread = np.sum((measured - measured.mean()) ** 2)
+    return 1 - np.sum((measured - predicted) ** 2) / spread if spread > 0 else float("nan")
+
+
+def styles(families):
+    markers = "osD^vPX*<>hp"
+    colours = plt.get_cmap("tab20")(np.linspace(0, 1, 20))[[0, 2, 4, 6, 8, 10, 12, 16, 18, 1, 5, 9]]
+    return {
+        f: (colours[i % len(colours)], markers[(i + i // len(colours)) % len(markers)])
+        for i, f in enumerate(families)
+    }
+
+
+def draw_fit(setting, points, excluded, min_ms, out):
+    backend, machine, dtype, head_dim, tile, threads = setting
+    fitted = [p for p in points if p.family not in excluded and p.ms >= min_ms]
+    predicted = [p for p in points if p.family in excluded]
+    small = [p for p in points if p.family not in excluded and p.ms < min_ms]
+    if len(fitted) < 4:
+        fail(f"only {len(fitted)} points of at least {min_ms} ms to fit; lower --min-ms")
+    t = fit(fitted)
+    scale = 1 if t[0] == 0 else t[1] / t[0]
+    measured = np.array([p.ms for p in fitted])
+    model = np.array([p.features() @ t for p in fitted])
+    residual = measured / model - 1
+    r2 = r_squared(measured, model)
+    worst = fitted[int(np.argmax(np.abs(residual)))]
+
+    name = f"{backend}, {dtype}, D={head_dim}, tiles of {tile}, {threads} threads, {machine}"
+    print(name)
+    print(f"  points     {len(fitted)} fitted, {len(small)} below {min_ms:g} ms, "
+          f"{len(predicted)} predicted only")
+    print(f"  t_full     {1e3 * t[0]:.3f} µs a tile")
+    print(f"  t_partial  {1e3 * t[1]:.3f} µs a tile ({scale:.3f} × t_full)")
+    print(f"  t_row      {1e3 * t[2]:.3f} µs a row of tiles")
+    print(f"  R²         {r2:.4f}")
+    print(f"  worst      {100 * residual[np.argmax(np.abs(residual))]:+.1f} % {worst.text}")
+    for p in predicted:
+        if p.natural and p.ms >= min_ms:
+            print(f"  predicted  {100 * (p.ms / (p.features() @ t) - 1):+.1f} % {p.text}")
+
+    families = sorted({p.family for p in points})
+    style = styles(families)
+    figure, (top, bottom) = plt.subplots(
+        2, 1, figsize=(9.4, 7.4), sharex=True, height_ratios=[3, 1], gridspec_kw={"hspace": 0.08}
+    )
+    # Tiles of a row cost beside the tiles themselves; in units of a full tile all are one axis.
+    def cost(p):
+        return (p.full + scale * p.partial) / 1e3
+
+    row_ms = np.median([p.rows for p in fitted]) * t[2]
+    end = 1.04 * max(cost(p) for p in points)
+    line = np.array([0, end])
+    top.plot(line, 1e3 * t[0] * line + row_ms, color=INK, lw=1.2, zorder=1)
+    for p in points:
+        colour, marker = style[p.family]
+        kind = {"s": 46, "marker": marker, "linewidths": 1.1, "zorder": 3}
+        if p.family in excluded:
+            kind |= {"facecolors": "none", "edgecolors": ACCENT, "s": 80}
+        elif p.natural:
+            kind |= {"facecolors": colour, "edgecolors": "white", "linewidths": 0.6}
+        else:
+            kind |= {"facecolors": "none", "edgecolors": colour}
+        top.scatter(cost(p), p.ms, **kind)
+        if p.ms >= min_ms:
+            bottom.scatter(cost(p), 100 * (p.ms / (p.features() @ t) - 1), **(kind | {"s": 24}))
+    top.set_ylabel("attention, ms a call")
+    top.set_ylim(bottom=0)
+    top.set_xlim(0, end)
+    top.set_title("Runtime follows the tiles visited", pad=22, fontsize=14)
+    top.text(0, 1.025, name, transform=top.transAxes, color=QUIET, fontsize=8.5)
+    top.text(
+        0.035,
+        0.95,
+        f"$R^2$ = {r2:.4f}\n"
+        f"full tile   {1e3 * t[0]:.2f} µs\n"
+        f"partial tile   {1e3 * t[1]:.2f} µs\n"
+        f"row of tiles   {1e3 * t[2]:.2f} µs",
+        transform=top.transAxes,
+        va="top",
+        linespacing=1.5,
+        bbox={"facecolor": "white", "edgecolor": GRID, "boxstyle": "round,pad=0.6"},
+    )
+    bottom.axhspan(-20, 20, color=GRID, alpha=0.7, lw=0)
+    bottom.axhline(0, color=INK, lw=0.8)
+    bottom.set_ylabel("off the fit, %")
+    limit = max(24, 1.1 * np.abs(100 * residual).max())
+    bottom.set_ylim(-limit, limit)
+    bottom.set_xlabel(
+        f"tiles visited, thousands (full + {scale:.2f} · partial, over batch and heads)"
+    )
+    for axes in (top, bottom):
+        axes.grid(color=GRID, lw=0.6)
+        axes.set_axisbelow(True)
+    handles = [
+        Line2D([], [], ls="", marker=style[f][1], ms=6.5, label=f,
+               mfc="none" if f in excluded else style[f][0],
+               mec=ACCENT if f in excluded else style[f][0])
+        for f in families
+    ]
+    handles += [
+        Line2D([], [], ls="", marker="o", mfc=QUIET, mec="white", ms=7, label="as it came"),
+        Line2D([], [], ls="", marker="o", mfc="none", mec=QUIET, ms=6, label="reordered"),
+    ]
+    if predicted:
+        handles.append(Line2D([], [], ls="", marker="o", mfc="none", mec=ACCENT, ms=8,
+                              label="left out of the fit"))
+    top.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8.5,
+               handletextpad=0.3)
+    save(figure, out)
+
+
+def command_fit(args):
+    records = read_records(args.results)
+    if not records:
+        fail("no successful records in " + ", ".join(args.results))
+    settings = {}
+    for record in records:
+        settings.setdefault(setting_of(record), []).append(record)
+    out = Path(args.output)
+    for index, (setting, group) in enumerate(sorted(settings.items(), key=lambda x: -len(x[1]))):
+        if index > 0:
+            print()
+        file = out if index == 0 else out.with_stem(f"{out.stem}.{index + 1}")
+        draw_fit(setting, points_of(group), set(args.exclude.split(",")), args.min_ms, file)
+
+
+# ---------------------------------------------------------------- maps
+
+
+def colours_of(fill):
+    """White where a tile is empty, blue by the root of its fill, dark where it is full."""
+    # The root lifts sparse tiles off the paper: a kernel pays for one allowed pair as for all.
+    depth = np.sqrt(np.clip(fill, 0, 1))[..., None]
+    image = PALE + (STRONG - PALE) * depth
+    image[fill <= 0] = PAPER
+    image[fill >= 1] = FULL
+    return image
+
+
+def draw_maps(files, titles, heading, out):
+    maps = []
+    for file in files:
+        try:
+            maps.append(np.load(file))
+        except (OSError, ValueError) as error:
+            fail(f"{file}: {error}")
+        if maps[-1].ndim != 2 or maps[-1].size == 0:
+            fail(f"{file}: not a tile map, its shape is {maps[-1].shape}")
+    figure, axes = plt.subplots(1, len(maps), figsize=(4.6 * len(maps), 5.2), squeeze=False,
+                                gridspec_kw={"wspace": 0.12})
+    for panel, (ax, fill, title) in enumerate(zip(axes[0], maps, titles)):
+        ax.imshow(colours_of(fill), interpolation="nearest", aspect="auto")
+        ax.set_box_aspect(1 if fill.shape[0] == fill.shape[1] else
+                          float(np.clip(fill.shape[0] / fill.shape[1], 0.4, 2.5)))
+        visited, full = int((fill > 0).sum()), int((fill >= 1).sum())
+        ax.set_title(title, pad=24, fontsize=11)
+        ax.text(0, 1.02, f"{visited:,} of {fill.size:,} tiles, {full:,} full", fontsize=9,
+                transform=ax.transAxes, color=QUIET, va="bottom")
+        ax.set_xlabel("tiles of keys")
+        if panel == 0:
+            ax.set_ylabel("tiles of queries")
+        for spine in ax.spines.values():
+            spine.set_visible(True)
+            spine.set_color(QUIET)
+        ax.tick_params(length=3)
+    handles = [
+        Patch(facecolor=PAPER, edgecolor=QUIET, lw=0.7, label="empty"),
+        Patch(facecolor=PALE, label="partial, sparse"),
+        Patch(facecolor=STRONG, label="partial, dense"),
+        Patch(facecolor=FULL, label="full"),
+    ]
+    figure.legend(handles=handles, loc="lower center", ncol=4, fontsize=9, handlelength=1.1,
+                  bbox_to_anchor=(0.5, -0.05))
+    if heading:
+        figure.suptitle(heading, x=axes[0][0].get_position().x0, ha="left", y=1.04, fontsize=13,
+                        fontweight="bold")
+    save(figure, out)
+
+
+def command_maps(args):
+    titles = args.titles or [Path(f).stem for f in args.maps]
+    if len(titles) != len(args.maps):
+        fail(f"{len(args.maps)} maps but {len(titles)} titles", 2)
+    draw_maps(args.maps, titles, args.heading, Path(args.output))
+
+
+def save(figure, out):
+    try:
+        figure.savefig(out)
+    except OSError as error:
+        Path(out).unlink(missing_ok=True)
+        fail(f"{out}: {error.strerror}")
+    plt.close(figure)
+    print(f"  written    {out}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    command = commands.add_parser("fit", help="occupancy against runtime, fitted")
+    command.add_argument("results", nargs="+", metavar="RESULTS.jsonl")
+    command.add_argument("-o", "--output", default="fit.png", metavar="OUT.png")
+    command.add_argument("--exclude", default="dense,causal", metavar="FAMILIES",
+                         help="left out of the fit and predicted by it (default: %(default)s)")
+    command.add_argument("--min-ms", type=float, default=5.0,
+                         help="points below are drawn but not fitted (default: %(default)s)")
+    command.set_defaults(run=command_fit)
+    command = commands.add_parser("maps", help="tile maps side by side")
+    command.add_argument("maps", nargs="+", metavar="MAP.npy")
+    command.add_argument("-o", "--output", default="maps.png", metavar="OUT.png")
+    command.add_argument("--titles", nargs="+", metavar="TITLE")
+    command.add_argument("--heading", default="")
+    command.set_defaults(run=command_maps)
+    args = parser.parse_args()
+    args.run(args)
+
+
+if __name__ == "__main__":
+    main()

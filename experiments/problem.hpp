@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "experiments/fields.hpp"
+
+namespace experiments {
+
+/// What one measurement is asked to do, as text and numbers: all that decides its result, and
+/// nothing else. Its key tells finished records from missing ones.
+struct Problem {
+  std::string mask;                  ///< text for masks::make
+  std::string pipeline = "natural";  ///< text for reorder::Pipeline::parse
+  std::string backend = "cpu";
+  std::string tile = "128x128";  ///< BMxBN
+  std::string objective;         ///< text for reorder::parse_objective; "": the tile's count
+  std::string dtype = "f32";
+  int batch = 1;
+  int heads = 4;
+  int kv_heads = 4;
+  int head_dim = 64;
+  std::uint64_t seed = 0;  ///< of the ordering and of the random tensors
+  int threads = 1;
+};
+
+template <class T, class Visit>
+requires Is<T, Problem>
+void fields(T& p, Visit&& visit) {
+  visit("mask", p.mask);
+  visit("pipeline", p.pipeline);
+  visit("backend", p.backend);
+  visit("tile", p.tile);
+  visit("objective", p.objective);
+  visit("dtype", p.dtype);
+  visit("batch", p.batch);
+  visit("heads", p.heads);
+  visit("kv_heads", p.kv_heads);
+  visit("head_dim", p.head_dim);
+  visit("seed", p.seed);
+  visit("threads", p.threads);
+}
+
+/// "mask=... pipeline=... ... threads=2": equal for equal problems alone.
+[[nodiscard]] std::string key_of(const Problem& problem);
+
+}  // namespace experiments

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "experiments/record.hpp"
+
+#include "reorder/error.hpp"
+
+namespace experiments {
+
+namespace {
+
+std::string cell(const Json& value) {
+  if (value.is_null()) return "";
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+/// Calls leaf(column name, value) for every field that is not a list.
+template <class Leaf>
+void flatten(const Json& json, const std::string& prefix, Leaf&& leaf) {
+  for (const auto& [name, value] : json.items()) {
+    const std::string column = prefix.empty() ? name : prefix + "." + name;
+    if (value.is_object()) {
+      flatten(value, column, leaf);
+    } else if (!value.is_array()) {
+      leaf(column, value);
+    }
+  }
+}
+
+/// A record with every optional part present: its fields are the columns of the flat form.
+Record complete() {
+  Times all;
+  all.permute = all.build_permuted = all.prepare_permuted = Timing{};
+  all.gather = all.permuted = all.scatter = all.fused = Timing{};
+  Record record;
+  record.ms = all;
+  return record;
+}
+
+}  // namespace
+
+std::string key_of(const Problem& problem) {
+  std::string key;
+  fields(problem, [&](const char* name, const auto& value) {
+    key += (key.empty() ? "" : " ") + std::string(name) + "=" + cell(Json(value));
+  });
+  return key;
+}
+
+TileFacts tile_facts(const reorder::TileCounts& counts) {
+  return {.row_tiles = counts.tile_rows,
+          .nonempty = counts.nonempty,
+          .full = counts.full,
+          .partial = counts.partial(),
+          .fill = counts.fill(),
+          .imbalance = counts.imbalance()};
+}
+
+OrderingFacts ordering_facts(const reorder::Pipeline::Result& result) {
+  const auto& [ordering, report] = result;
+  OrderingFacts facts{.pipeline = report.pipeline,
+                      .objective = report.objective,
+                      .symmetric = ordering.symmetric,
+                      .reordered = !ordering.rows.is_identity() || !ordering.cols.is_identity(),
+                      .stages = {},
+                      .candidates = {}};
+  for (const auto& stage : report.stages) {
+    auto& s = facts.stages.emplace_back(StageFacts{stage.stage, 1e3 * stage.seconds, {}});
+    if (stage.tiles) s.nonempty = stage.tiles->nonempty;
+  }
+  for (const auto& c : report.candidates) {
+    facts.candidates.push_back({c.pipeline, 1e3 * c.seconds, c.objective, c.error, c.chosen});
+  }
+  return facts;
+}
+
+Json to_json(const Record& record) {
+  return encode(record);
+}
+
+Record from_json(const Json& json, const std::string& where) {
+  const auto fail = [&](const std::string& what) {
+    throw reorder::Error(reorder::ErrorCode::bad_file, where + ": " + what);
+  };
+  if (!json.is_object() || !json.contains("schema_version")) {
+    fail("not a record: no field schema_version");
+  }
+  Record record;
+  try {
+    decode(json, record);
+  } catch (const Json::exception& error) {
+    fail(std::string("not a record: ") + error.what());
+  }
+  if (record.schema_version < 1 || record.schema_version > kSchemaVersion) {
+    fail("schema version " + std::to_string(record.schema_version) + " is not one that this " +
+         "program reads, 1 to " + std::to_string(kSchemaVersion));
+  }
+  return record;
+}
+
+std::vector<std::string> csv_header() {
+  static const std::vector<std::string> header = [] {
+    std::vector<std::string> columns;
+    flatten(to_json(complete()), "",
+            [&](const std::string& column, const Json&) { columns.push_back(column); });
+    return columns;
+  }();
+  return header;
+}
+
+std::vector<std::string> csv_row(const Record& record) {
+  Json values = Json::object();
+  flatten(to_json(record), "",
+          [&](const std::string& column, const Json& value) { values[column] = value; });
+  std::vector<std::string> row;
+  for (const auto& column : csv_header()) {
+    row.push_back(values.contains(column) ? cell(values[column]) : "");
+  }
+  return row;
+}
+
+}  // namespace experiments

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "experiments/environment.hpp"
+#include "experiments/fields.hpp"
+#include "experiments/problem.hpp"
+#include "experiments/timing.hpp"
+#include "reorder/objective.hpp"
+#include "reorder/pipeline.hpp"
+
+namespace experiments {
+
+// What is written for each measurement. docs/records.md explains every field.
+
+/// Raised when a field changes its meaning or goes; new fields do not raise it.
+inline constexpr int kSchemaVersion = 1;
+
+struct MaskFacts {
+  std::string name;  ///< canonical text
+  std::string note;
+  std::int64_t n_q = 0;
+  std::int64_t n_k = 0;
+  std::int64_t nnz = 0;
+};
+
+template <class T, class Visit>
+requires Is<T, MaskFacts>
+void fields(T& m, Visit&& visit) {
+  visit("name", m.name);
+  visit("note", m.note);
+  visit("n_q", m.n_q);
+  visit("n_k", m.n_k);
+  visit("nnz", m.nnz);
+}
+
+/// Tiles of one ordered mask, for one batch element and head.
+struct TileFacts {
+  std::int64_t row_tiles = 0;
+  std::int64_t nonempty = 0;
+  std::int64_t full = 0;
+  std::int64_t partial = 0;
+  double fill = 0;
+  double imbalance = 0;
+};
+
+template <class T, class Visit>
+requires Is<T, TileFacts>
+void fields(T& t, Visit&& visit) {
+  visit("row_tiles", t.row_tiles);
+  visit("nonempty", t.nonempty);
+  visit("full", t.full);
+  visit("partial", t.partial);
+  visit("fill", t.fill);
+  visit("imbalance", t.imbalance);
+}
+[[nodiscard]] TileFacts tile_facts(const reorder::TileCounts& counts);
+
+struct StageFacts {
+  std::string stage;
+  double ms = 0;
+  std::optional<std::int64_t> nonempty;
+};
+
+template <class T, class Visit>
+requires Is<T, StageFacts>
+void fields(T& s, Visit&& visit) {
+  visit("stage", s.stage);
+  visit("ms", s.ms);
+  visit("nonempty", s.nonempty);
+}
+
+struct CandidateFacts {
+  std::string pipeline;
+  double ms = 0;
+  double objective = 0;
+  std::string error;
+  bool chosen = false;
+};
+
+template <class T, class Visit>
+requires Is<T, CandidateFacts>
+void fields(T& c, Visit&& visit) {
+  visit("pipeline", c.pipeline);
+  visit("ms", c.ms);
+  visit("objective", c.objective);
+  visit("error", c.error);
+  visit("chosen", c.chosen);
+}
+
+struct OrderingFacts {
+  std::string pipeline;  ///< canonical text
+  std::string objective;
+  bool symmetric = false;
+  bool reordered = false;  ///< false: the result is the natural order, nothing is gathered
+  std::vector<StageFacts> stages;
+  std::vector<CandidateFacts> candidates;
+};
+
+template <class T, class Visit>
+requires Is<T, OrderingFacts>
+void fields(T& o, Visit&& visit) {
+  visit("pipeline", o.pipeline);
+  visit("objective", o.objective);
+  visit("symmetric", o.symmetric);
+  visit("reordered", o.reordered);
+  visit("stages", o.stages);
+  visit("candidates", o.candidates);
+}
+[[nodiscard]] OrderingFacts ordering_facts(const reorder::Pipeline::Result& result);
+
+/// One-off and per-call times. What a run does not do is absent.
+struct Times {
+  Timing ordering;
+  std::optional<Timing> permute;  ///< the CSR mask into the new order
+  Timing build_natural;           ///< BlockMask from CSR
+  std::optional<Timing> build_permuted;
+  Timing prepare_natural;  ///< Backend::prepare
+  std::optional<Timing> prepare_permuted;
+  Timing natural;                  ///< attention in the caller's order
+  std::optional<Timing> gather;    ///< Q, K, V into the new order
+  std::optional<Timing> permuted;  ///< attention on gathered tensors
+  std::optional<Timing> scatter;   ///< O and LSE back
+  std::optional<Timing> fused;     ///< attention that reads and writes through the orders
+};
+
+template <class T, class Visit>
+requires Is<T, Times>
+void fields(T& t, Visit&& visit) {
+  visit("ordering", t.ordering);
+  visit("permute", t.permute);
+  visit("build_natural", t.build_natural);
+  visit("build_permuted", t.build_permuted);
+  visit("prepare_natural", t.prepare_natural);
+  visit("prepare_permuted", t.prepare_permuted);
+  visit("natural", t.natural);
+  visit("gather", t.gather);
+  visit("permuted", t.permuted);
+  visit("scatter", t.scatter);
+  visit("fused", t.fused);
+}
+
+/// How the result was compared with fp64.
+struct Verification {
+  std::string scope;      ///< "whole", "sample" or "none"
+  std::int64_t rows = 0;  ///< (batch, head, query) rows compared, of rows_total
+  std::int64_t rows_total = 0;
+  double max_error = 0;  ///< largest |O − oracle| over natural, permuted and fused
+  double tolerance = 0;  ///< allowed: 2 × error of a plain computation in this dtype + atol
+  double max_lse_error = 0;
+  double nmse = 0;
+  std::string mismatch;  ///< the first failure in words, or ""
+};
+
+template <class T, class Visit>
+requires Is<T, Verification>
+void fields(T& v, Visit&& visit) {
+  visit("scope", v.scope);
+  visit("rows", v.rows);
+  visit("rows_total", v.rows_total);
+  visit("max_error", v.max_error);
+  visit("tolerance", v.tolerance);
+  visit("max_lse_error", v.max_lse_error);
+  visit("nmse", v.nmse);
+  visit("mismatch", v.mismatch);
+}
+
+struct Record {
+  int schema_version = kSchemaVersion;
+  std::string key;     ///< key_of(problem)
+  std::string status;  ///< "ok", "mismatch" or "failed"
+  std::string error;   ///< why it failed or what did not match, or ""
+  std::string label;   ///< a name for tables, or ""
+  std::string time;    ///< UTC at the end
+  Problem problem;
+  MaskFacts mask;
+  OrderingFacts ordering;
+  std::int64_t lower_bound = 0;
+  TileFacts before;
+  TileFacts after;
+  std::optional<Times> ms;
+  double flops = 0;       ///< 4·D per visited element of the reordered mask, over batch and heads
+  std::string best_path;  ///< "natural", "gathered" or "fused": the fastest way to run this order
+  std::optional<double> permuted_call_ms;        ///< a call that way, gathers included
+  std::optional<std::int64_t> break_even_calls;  ///< absent: never, or nothing was reordered
+  Verification verification;
+  Environment environment;
+};
+
+template <class T, class Visit>
+requires Is<T, Record>
+void fields(T& r, Visit&& visit) {
+  visit("schema_version", r.schema_version);
+  visit("key", r.key);
+  visit("status", r.status);
+  visit("error", r.error);
+  visit("label", r.label);
+  visit("time", r.time);
+  visit("problem", r.problem);
+  visit("mask", r.mask);
+  visit("ordering", r.ordering);
+  visit("lower_bound", r.lower_bound);
+  visit("before", r.before);
+  visit("after", r.after);
+  visit("ms", r.ms);
+  visit("flops", r.flops);
+  visit("best_path", r.best_path);
+  visit("permuted_call_ms", r.permuted_call_ms);
+  visit("break_even_calls", r.break_even_calls);
+  visit("verification", r.verification);
+  visit("environment", r.environment);
+}
+
+/// One line of a results file, and back. `from_json` throws reorder::Error{bad_file}, `where`
+/// in front, for anything that is not a record of a schema version up to kSchemaVersion.
+[[nodiscard]] Json to_json(const Record& record);
+[[nodiscard]] Record from_json(const Json& json, const std::string& where);
+
+/// The flat form: nested fields become columns such as "before.nonempty"; lists are left out.
+[[nodiscard]] std::vector<std::string> csv_header();
+[[nodiscard]] std::vector<std::string> csv_row(const Record& record);
+
+}  // namespace experiments

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "experiments/sweep.hpp"
+
+#include <map>
+#include <optional>
+#include <unordered_map>
+
+#include "experiments/text.hpp"
+
+namespace experiments {
+namespace {
+
+/// The last record of each key: a later measurement replaces an earlier one.
+std::unordered_map<std::string, const Record*> by_key(const std::vector<Record>& records) {
+  std::unordered_map<std::string, const Record*> latest;
+  for (const Record& record : records) latest[record.key] = &record;
+  return latest;
+}
+
+void count(SweepSummary& summary, const std::string& status) {
+  summary.mismatches += status == "mismatch";
+  summary.failed += status == "failed";
+}
+
+std::string outcome(const Record& record) {
+  if (record.status != "ok") return record.status + ": " + record.error;
+  const double after = record.permuted_call_ms.value_or(record.ms->natural.median);
+  return grouped(record.before.nonempty) + " → " + grouped(record.after.nonempty) + " tiles, " +
+         three_digits(record.ms->natural.median) + " → " + three_digits(after) + " ms";
+}
+
+/// The mask of the combinations under way, made when it is first needed.
+class Masks {
+ public:
+  /// Throws what masks::make throws, again for each combination of a mask that cannot be made.
+  Workload& get(const std::string& text) {
+    if (!workload_ || text != text_) {
+      workload_.reset();
+      workload_.emplace(masks::make(text));
+      text_ = text;
+    }
+    return *workload_;
+  }
+
+ private:
+  std::string text_;
+  std::optional<Workload> workload_;
+};
+
+}  // namespace
+
+std::vector<bool> finished(const SweepConfig& config, const std::vector<Record>& earlier,
+                           const SweepOptions& options) {
+  const auto latest = by_key(earlier);
+  std::vector<bool> done;
+  for (const auto& combination : config.combinations) {
+    const auto found = latest.find(key_of(combination.problem));
+    const bool again = options.rerun || (options.retry_failed && found != latest.end() &&
+                                         found->second->status == "failed");
+    done.push_back(found != latest.end() && !again);
+  }
+  return done;
+}
+
+SweepSummary run_sweep(const SweepConfig& config, RecordFile& file,
+                       const reorder::Registry& registry, const SweepOptions& options,
+                       const std::function<bool()>& stop, Progress& progress) {
+  SweepSummary summary;
+  summary.total = static_cast<int>(config.combinations.size());
+  const auto done = finished(config, file.earlier(), options);
+  const auto latest = by_key(file.earlier());
+  Masks masks;
+  for (std::size_t i = 0; i < config.combinations.size(); ++i) {
+    const auto& [problem, label] = config.combinations[i];
+    if (done[i]) {
+      ++summary.skipped;
+      count(summary, latest.at(key_of(problem))->status);
+      continue;
+    }
+    if (stop()) {
+      summary.interrupted = true;
+      break;
+    }
+    progress.begin((label.empty() ? problem.mask : label) + " · " + problem.pipeline + " · " +
+                   problem.backend);
+    Record record;
+    try {
+      record = measure(problem, masks.get(problem.mask), registry, config.options);
+    } catch (const std::bad_alloc&) {
+      record = failed_record(problem, "not enough memory");
+    } catch (const std::exception& error) {
+      record = failed_record(problem, error.what());
+    }
+    record.label = label;
+    file.append(record);
+    ++summary.measured;
+    count(summary, record.status);
+    progress.done(outcome(record));
+  }
+  return summary;
+}
+
+}  // namespace experiments

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "experiments/experiment.hpp"
+#include "experiments/fields.hpp"
+#include "experiments/problem.hpp"
+
+namespace experiments {
+
+/// One combination of a sweep.
+struct Combination {
+  Problem problem;
+  std::string label;
+};
+
+/// A sweep as its configuration describes it, combinations of one mask side by side.
+struct SweepConfig {
+  std::vector<Combination> combinations;
+  MeasureOptions options;
+};
+
+/// Reads a configuration, a JSON object whose keys are all optional but masks:
+///
+///     {
+///       "masks":      ["longformer(n={n})", {"mask": "peer:docs_mean1024", "label": "documents"}],
+///       "n":          [1024, 4096],       what {n} in a mask stands for
+///       "modifiers":  ["", "shuffle(seed=1)"],   put behind every mask
+///       "pipelines":  ["natural", "rcm"],
+///       "backends":   ["cpu"],
+///       "tiles":      ["128x128"],
+///       "objectives": ["tiles{128,128}"],
+///       "dtypes":     ["f32"],
+///       "batch": 1, "heads": 4, "kv_heads": 4, "head_dims": [64],
+///       "seeds":      [0],
+///       "repeats": 5, "min_time": 0.2, "verify": "auto"
+///     }
+///
+/// Each key but the last three takes one value or a list; the sweep is the cross product of all
+/// lists. Every combination is checked here, as far as that needs no mask, so that a misspelt name
+/// ends a sweep before it begins. `defaults` gives seed and threads. Throws UsageError or
+/// reorder::Error with a sentence that begins with the file's name.
+[[nodiscard]] SweepConfig read_sweep_config(const std::filesystem::path& file,
+                                            const Problem& defaults,
+                                            const reorder::Registry& registry);
+
+/// The same from parsed JSON; `where` stands before every message.
+[[nodiscard]] SweepConfig parse_sweep_config(const Json& json, const std::string& where,
+                                             const Problem& defaults,
+                                             const reorder::Registry& registry);
+
+/// "auto", "whole" or "none". Throws UsageError.
+[[nodiscard]] Scope parse_scope(const std::string& text);
+
+}  // namespace experiments

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "experiments/table.hpp"
+
+#include <algorithm>
+#include <functional>
+#include <unordered_map>
+
+#include "experiments/exit_code.hpp"
+#include "experiments/text.hpp"
+
+namespace experiments {
+namespace {
+
+/// The records of which no later one has the key, in the order of the first of each key.
+std::vector<const Record*> latest_of_each(const std::vector<Record>& records) {
+  std::vector<const Record*> latest;
+  std::unordered_map<std::string, std::size_t> places;
+  for (const Record& record : records) {
+    const auto [found, inserted] = places.try_emplace(record.key, latest.size());
+    if (inserted) {
+      latest.push_back(&record);
+    } else {
+      latest[found->second] = &record;
+    }
+  }
+  return latest;
+}
+
+std::string arrow(const std::string& before, const std::string& after) {
+  return before + " → " + after;
+}
+
+std::string percent(double share) {
+  const double value = 100 * share;
+  return fixed(value, value < 9.95 ? 1 : 0) + "%";
+}
+
+std::string break_even(const Record& r) {
+  if (!r.ordering.reordered) return "–";
+  return r.break_even_calls ? grouped(*r.break_even_calls) : "never";
+}
+
+struct Column {
+  const char* title;
+  Align align;
+  std::function<std::string(const Record&)> cell;
+};
+
+std::vector<Column> columns_for(const std::vector<const Record*>& records) {
+  std::vector<Column> columns = {
+      {"mask", Align::left,
+       [](const Record& r) { return r.label.empty() ? r.problem.mask : r.label; }},
+      {"pipeline", Align::left, [](const Record& r) { return r.problem.pipeline; }}};
+  const std::vector<Column> axes = {
+      {"backend", Align::left, [](const Record& r) { return r.problem.backend; }},
+      {"tile", Align::left, [](const Record& r) { return r.problem.tile; }},
+      {"dtype", Align::left, [](const Record& r) { return r.problem.dtype; }},
+      {"D", Align::right, [](const Record& r) { return std::to_string(r.problem.head_dim); }},
+      {"B", Align::right, [](const Record& r) { return std::to_string(r.problem.batch); }},
+      {"heads", Align::right, [](const Record& r) { return std::to_string(r.problem.heads); }},
+      {"seed", Align::right, [](const Record& r) { return std::to_string(r.problem.seed); }}};
+  for (const Column& axis : axes) {
+    const auto differs = [&](const Record* r) { return axis.cell(*r) != axis.cell(*records[0]); };
+    if (std::any_of(records.begin(), records.end(), differs)) columns.push_back(axis);
+  }
+  const std::vector<Column> results = {
+      {"tiles", Align::right,
+       [](const Record& r) {
+         return arrow(grouped(r.before.nonempty), grouped(r.after.nonempty));
+       }},
+      {"bound", Align::right, [](const Record& r) { return grouped(r.lower_bound); }},
+      {"fill", Align::right,
+       [](const Record& r) { return arrow(percent(r.before.fill), percent(r.after.fill)); }},
+      {"ms per call", Align::right,
+       [](const Record& r) {
+         const double natural = r.ms->natural.median;
+         return arrow(three_digits(natural), three_digits(r.permuted_call_ms.value_or(natural)));
+       }},
+      {"ordering ms", Align::right,
+       [](const Record& r) { return three_digits(r.ms->ordering.median); }},
+      {"break-even calls", Align::right, break_even},
+      {"max error", Align::right, [](const Record& r) {
+         if (r.verification.scope == "none") return std::string("not checked");
+         const std::string error = scientific(r.verification.max_error);
+         return r.status == "mismatch" ? error + " WRONG" : error;
+       }}};
+  columns.insert(columns.end(), results.begin(), results.end());
+  return columns;
+}
+
+std::string explanation(const std::vector<const Record*>& records, bool markdown) {
+  const Record& r = *records.front();
+  const auto code = [&](const std::string& text) { return markdown ? "`" + text + "`" : text; };
+  const std::string shape =
+      "B=" + std::to_string(r.problem.batch) + ", heads=" + std::to_string(r.problem.heads) +
+      ", D=" + std::to_string(r.problem.head_dim) + ", " + r.problem.dtype + ", tiles of " +
+      r.problem.tile + ", backend " + code(r.problem.backend) + ", " +
+      std::to_string(r.problem.threads) + (r.problem.threads == 1 ? " thread" : " threads") + ", " +
+      (r.environment.gpu.empty() ? r.environment.cpu : r.environment.gpu);
+  return "Each cell \"a → b\" is the mask as it came → after the ordering. tiles: non-empty tiles, "
+         "no permutation has fewer than\nthe bound. fill: how much of them is allowed. ms per "
+         "call: attention, moving Q, K, V and O into and out of the order\nincluded. break-even: "
+         "calls after which ordering has paid for itself. max error: against fp64.\n" +
+         shape + ".\n";
+}
+
+/// What failed, one line each.
+std::string failures(const std::vector<const Record*>& records, bool markdown) {
+  std::string text;
+  for (const Record* r : records) {
+    text += std::string(markdown ? "- " : "") + "failed: " + r->problem.mask + " · " +
+            r->problem.pipeline + " · " + r->problem.backend + ": " + r->error + "\n";
+  }
+  return text;
+}
+
+std::string as_markdown(const std::vector<std::vector<std::string>>& rows,
+                        const std::vector<Align>& align) {
+  std::string out;
+  const auto line = [&](const std::vector<std::string>& cells) {
+    out += '|';
+    for (const auto& cell : cells) {
+      out += ' ';
+      // A pipe in a pipeline's text would end the cell.
+      for (const char c : cell) out += c == '|' ? std::string("\\|") : std::string(1, c);
+      out += " |";
+    }
+    out += '\n';
+  };
+  line(rows.front());
+  std::vector<std::string> rule;
+  for (const Align a : align) rule.emplace_back(a == Align::right ? "--:" : "---");
+  line(rule);
+  for (std::size_t r = 1; r < rows.size(); ++r) line(rows[r]);
+  return out;
+}
+
+std::string csv_line(const std::vector<std::string>& cells) {
+  std::string line;
+  for (std::size_t c = 0; c < cells.size(); ++c) {
+    if (c > 0) line += ',';
+    if (cells[c].find_first_of(",\"\r\n") == std::string::npos) {
+      line += cells[c];
+      continue;
+    }
+    line += '"';
+    for (const char x : cells[c]) line += x == '"' ? std::string("\"\"") : std::string(1, x);
+    line += '"';
+  }
+  return line + "\n";
+}
+
+std::string as_csv(const std::vector<Record>& records) {
+  std::string out = csv_line(csv_header());
+  for (const Record& record : records) out += csv_line(csv_row(record));
+  return out;
+}
+
+}  // namespace
+
+TableFormat parse_table_format(const std::string& text) {
+  if (text == "text") return TableFormat::text;
+  if (text == "markdown") return TableFormat::markdown;
+  if (text == "csv") return TableFormat::csv;
+  const std::vector<std::string> names = {"text", "markdown", "csv"};
+  throw UsageError("no format '" + text + "'" + did_you_mean(text, names) +
+                   " There are text, markdown and csv");
+}
+
+std::string render_table(const std::vector<Record>& records, TableFormat format) {
+  if (format == TableFormat::csv) return as_csv(records);
+  const bool markdown = format == TableFormat::markdown;
+  std::vector<const Record*> measured;
+  std::vector<const Record*> failed;
+  for (const Record* r : latest_of_each(records)) {
+    (r->ms && r->status != "failed" ? measured : failed).push_back(r);
+  }
+  std::string out;
+  if (!measured.empty()) {
+    const auto columns = columns_for(measured);
+    std::vector<std::vector<std::string>> rows(1);
+    std::vector<Align> align;
+    for (const auto& column : columns) {
+      rows[0].emplace_back(column.title);
+      align.push_back(column.align);
+    }
+    std::string previous;
+    for (const Record* r : measured) {
+      auto& row = rows.emplace_back();
+      for (const auto& column : columns) row.push_back(column.cell(*r));
+      if (markdown) continue;
+      // A mask's name once, above its pipelines.
+      row[0] = elide(row[0], 44);
+      row[1] = elide(row[1], 40);
+      if (row[0] == previous) {
+        row[0].clear();
+      } else {
+        previous = row[0];
+      }
+    }
+    out += markdown ? as_markdown(rows, align) : align_columns(rows, align);
+    out += "\n" + explanation(measured, markdown);
+  }
+  if (measured.empty() && failed.empty()) out += "no records\n";
+  return out + failures(failed, markdown);
+}
+
+}  // namespace experiments

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "experiments/workload.hpp"
+
+#include <cmath>
+#include <cstring>
+#include <numbers>
+
+#include "experiments/parameters.hpp"
+
+namespace experiments {
+namespace {
+
+/// splitmix64 (Steele, Lea and Flood, 2014): the state after a step decides the number.
+std::uint64_t next_random(std::uint64_t& state) noexcept {
+  std::uint64_t z = state += 0x9E3779B97F4A7C15ULL;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
+  return z ^ (z >> 31);
+}
+
+/// In (0, 1].
+float next_unit(std::uint64_t& state) noexcept {
+  return static_cast<float>((next_random(state) >> 40) + 1) * 0x1p-24F;
+}
+
+void store(const attn::TensorView& tensor, std::int64_t at, float value) noexcept {
+  if (tensor.dtype == attn::DType::f32) {
+    static_cast<float*>(tensor.data)[at] = value;
+  } else {
+    static_cast<std::uint16_t*>(tensor.data)[at] = tensor.dtype == attn::DType::f16
+                                                       ? attn::float_to_half(value)
+                                                       : attn::float_to_bfloat16(value);
+  }
+}
+
+/// Box and Muller: two normal numbers from two uniform ones.
+void fill_normal(const attn::TensorView& tensor, std::uint64_t seed) noexcept {
+  std::uint64_t state = seed;
+  const std::int64_t n = tensor.elements();
+  for (std::int64_t i = 0; i < n; i += 2) {
+    const float radius = std::sqrt(-2.0F * std::log(next_unit(state)));
+    const float angle = 2.0F * std::numbers::pi_v<float> * next_unit(state);
+    store(tensor, i, radius * std::cos(angle));
+    if (i + 1 < n) store(tensor, i + 1, radius * std::sin(angle));
+  }
+}
+
+}  // namespace
+
+Tensor allocate(const attn::Backend& backend, attn::DType dtype,
+                std::array<std::int64_t, 4> shape) {
+  Tensor tensor{{}, attn::contiguous(nullptr, dtype, shape)};
+  tensor.memory = backend.allocate(tensor.bytes());
+  tensor.view.data = tensor.memory.get();
+  return tensor;
+}
+
+const attn::Backend& host_backend() {
+  return attn::backend("reference");
+}
+
+Inputs make_inputs(const Problem& problem, const reorder::CsrView& mask) {
+  const auto dtype = parse_dtype(problem.dtype);
+  const auto make = [&](std::int64_t heads, std::int64_t rows, std::uint64_t stream) {
+    Tensor tensor = allocate(host_backend(), dtype, {problem.batch, heads, rows, problem.head_dim});
+    fill_normal(tensor.view, problem.seed * 3 + stream);
+    return tensor;
+  };
+  return {.q = make(problem.heads, mask.n_rows, 0),
+          .k = make(problem.kv_heads, mask.n_cols, 1),
+          .v = make(problem.kv_heads, mask.n_cols, 2)};
+}
+
+double element(const attn::TensorView& tensor, std::int64_t b, std::int64_t h, std::int64_t i,
+               std::int64_t d) noexcept {
+  const std::int64_t at =
+      b * tensor.strides[0] + h * tensor.strides[1] + i * tensor.strides[2] + d * tensor.strides[3];
+  switch (tensor.dtype) {
+    case attn::DType::f32:
+      return static_cast<const float*>(tensor.data)[at];
+    case attn::DType::f16:
+      return attn::half_to_float(static_cast<const std::uint16_t*>(tensor.data)[at]);
+    case attn::DType::bf16:
+      return attn::bfloat16_to_float(static_cast<const std::uint16_t*>(tensor.data)[at]);
+  }
+  return 0;
+}
+
+}  // namespace experiments

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+// The program as a script sees it: exit codes, messages, files, JSON.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "attn/backend.hpp"
+#include "experiments/program.hpp"
+#include "experiments/record_file.hpp"
+#include "reorder/npy.hpp"
+#include "reorder/permutation.hpp"
+
+namespace experiments {
+namespace {
+
+using test::Finished;
+using test::run_blockfill;
+using test::TempDir;
+
+const std::vector<std::string> kCommands = {"list",  "reorder", "fill",  "run",
+                                            "sweep", "table",   "doctor"};
+
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+/// A sentence on stderr alone, begun with the program's name.
+void expect_error(const Finished& finished, const std::string& part) {
+  EXPECT_TRUE(finished.err.starts_with("blockfill: ")) << finished.err;
+  EXPECT_EQ(std::count(finished.err.begin(), finished.err.end(), '\n'), 1) << finished.err;
+  EXPECT_TRUE(has(finished.err, part)) << finished.err << "lacks: " << part;
+  EXPECT_EQ(finished.out, "");
+}
+
+TEST(Cli, HelpOfEveryCommand) {
+  EXPECT_TRUE(has(run_blockfill(0, {"--help"}).out, "Exit codes:"));
+  EXPECT_TRUE(run_blockfill(0, {"--version"}).out.starts_with("blockfill "));
+  for (const auto& command : kCommands) {
+    const auto help = run_blockfill(0, {command, "--help"});
+    for (const char* option : {"--json", "--seed", "--threads", "--plugin"}) {
+      EXPECT_TRUE(has(help.out, option)) << command << " --help lacks " << option;
+    }
+    EXPECT_EQ(help.err, "");
+  }
+}
+
+TEST(Cli, UsageErrors) {
+  expect_error(run_blockfill(2, {}), "a command is required");
+  expect_error(run_blockfill(2, {"reodrer"}), "did you mean 'reorder'?");
+  expect_error(run_blockfill(2, {"fill"}), "mask");
+  expect_error(run_blockfill(2, {"fill", "causal(n=8)", "--tlies", "8x8"}),
+               "did you mean '--tiles'?");
+  expect_error(run_blockfill(2, {"fill", "causl(n=8)"}), "causal");
+  expect_error(run_blockfill(2, {"fill", "causal(m=8)"}), "m");
+  expect_error(run_blockfill(2, {"fill", "causal(n=8"}), "");
+  expect_error(run_blockfill(2, {"fill", "causal(n=8)", "--tiles", "8"}), "8");
+  expect_error(run_blockfill(2, {"fill", "causal(n=8)", "--pipeline", "naturl"}), "natural");
+  expect_error(run_blockfill(2, {"fill", "causal(n=8)", "--threads", "-1"}), "--threads");
+  expect_error(run_blockfill(2, {"run", "causal(n=8)", "--head-dim", "0"}), "head-dim is 0");
+  expect_error(run_blockfill(2, {"run", "causal(n=8)", "--tile", "100x100"}), "multiples of 8");
+  expect_error(run_blockfill(2, {"run", "causal(n=8)", "--dtype", "f61"}), "did you mean 'f16'?");
+  expect_error(run_blockfill(2, {"run", "causal(n=8)", "--backend", "cpus"}), "cpu");
+  expect_error(run_blockfill(2, {"run", "causal(n=8)", "--heads", "4", "--kv-heads", "3"}),
+               "divisor");
+  expect_error(run_blockfill(2, {"list", "rmc"}), "did you mean 'rcm'?");
+}
+
+TEST(Cli, Failures) {
+  const TempDir dir;
+  expect_error(run_blockfill(1, {"fill", "no/such/mask.mtx"}), "no/such/mask.mtx");
+  test::spit(dir / "bad.mtx", "%%MatrixMarket matrix coordinate pattern general\n2 2 1\n3 1\n");
+  expect_error(run_blockfill(1, {"fill", (dir / "bad.mtx").string()}), "bad.mtx:3");
+  test::spit(dir / "order.txt", "0\n0\n1\n");
+  expect_error(run_blockfill(1, {"reorder", "causal(n=3)", "-p",
+                                 "file(" + (dir / "order.txt").string() + ")"}),
+               "order.txt");
+  expect_error(run_blockfill(1, {"list", "--plugin", "/no/such/plugin.so"}), "/no/such/plugin.so");
+  expect_error(run_blockfill(1, {"table", (dir / "none.jsonl").string()}), "none.jsonl");
+}
+
+TEST(Cli, NoSuchDevice) {
+  if (attn::backend("hopper").info().unavailable.empty()) GTEST_SKIP() << "a Hopper GPU is here";
+  expect_error(run_blockfill(77, {"run", "causal(n=64)", "--backend", "hopper"}), "hopper");
+}
+
+TEST(Cli, AFullDiskIsAFailure) {
+  if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "no /dev/full on this system";
+  expect_error(run_blockfill(1, {"list"}, "/dev/full"), "cannot write to the standard output");
+  const auto finished = run_blockfill(
+      1, {"run", "causal(n=40)", "--backend", "reference", "-o", "/dev/full", "--json"});
+  EXPECT_TRUE(has(finished.err, "No space left on device")) << finished.err;
+  expect_error(run_blockfill(1, {"fill", "causal(n=40)", "--map", "/dev/full"}),
+               "No space left on device");
+}
+
+TEST(Cli, JsonAndNothingElse) {
+  const TempDir dir;
+  const std::string results = (dir / "r.jsonl").string();
+  test::spit(dir / "c.json", R"json({"masks": "causal(n=40)", "backends": "reference", "heads": 1,
+                                 "head_dims": 8, "repeats": 1, "min_time": 0})json");
+  const std::vector<std::vector<std::string>> commands = {
+      {"list"},
+      {"list", "rcm"},
+      {"doctor"},
+      {"fill", "causal(n=40)"},
+      {"reorder", "window(n=40)|shuffle(seed=1)", "-p", "rcm"},
+      {"run", "causal(n=40)", "-p", "rcm", "-b", "reference", "--heads", "1", "--repeats", "1"},
+      {"sweep", (dir / "c.json").string(), "-o", results},
+      {"table", results}};
+  for (auto command : commands) {
+    command.emplace_back("--json");
+    const auto finished = run_blockfill(0, command);
+    const Json json = Json::parse(finished.out, nullptr, false);
+    EXPECT_FALSE(json.is_discarded()) << command[0] << ": " << finished.out;
+  }
+}
+
+TEST(Cli, OrderingsGoOutAndComeBack) {
+  const TempDir dir;
+  const std::string mask = "window(n=100,window=2)|shuffle(seed=4)";
+  const auto file = dir / "order.npy";
+  const auto report = Json::parse(
+      run_blockfill(0, {"reorder", mask, "-p", "rcm", "-t", "16x16", "-o", file.string(), "--json"})
+          .out);
+  EXPECT_EQ(report["files"], Json::array({file.string()})) << "rcm orders queries and keys alike";
+  const reorder::Permutation order(reorder::read_indices(file));
+  EXPECT_EQ(order.size(), 100);
+
+  const auto back = Json::parse(
+      run_blockfill(0, {"fill", mask, "-t", "16x16", "-p", "file(" + file.string() + ")", "--json"})
+          .out);
+  EXPECT_EQ(back["tiles"][0]["nonempty"], report["after"]["nonempty"]);
+
+  // Queries and keys apart: two files.
+  test::spit(dir / "rows.txt", "2\n0\n1\n");
+  test::spit(dir / "cols.txt", "1\n2\n0\n");
+  const auto two = Json::parse(run_blockfill(0, {"reorder", "causal(n=3)", "-p",
+                                                 "file(" + (dir / "rows.txt").string() + "," +
+                                                     (dir / "cols.txt").string() + ")",
+                                                 "-o", (dir / "two.npy").string(), "--json"})
+                                   .out);
+  ASSERT_EQ(two["files"].size(), 2U);
+  EXPECT_EQ(reorder::read_indices(dir / "two.rows.npy"), (std::vector<std::int32_t>{2, 0, 1}));
+  EXPECT_EQ(reorder::read_indices(dir / "two.cols.npy"), (std::vector<std::int32_t>{1, 2, 0}));
+}
+
+TEST(Cli, RunReportsAndRecords) {
+  const TempDir dir;
+  const auto file = dir / "r.jsonl";
+  const auto finished = run_blockfill(0, {"run",        "docs(n=200,median=30)|shuffle(seed=2)",
+                                          "-p",         "rcm",
+                                          "-b",         "reference",
+                                          "-t",         "16x16",
+                                          "--heads",    "2",
+                                          "--kv-heads", "1",
+                                          "--head-dim", "16",
+                                          "--repeats",  "2",
+                                          "--min-time", "0",
+                                          "--seed",     "7",
+                                          "--threads",  "1",
+                                          "-o",         file.string()});
+  for (const char* part : {"verified", "whole result", "break-even", "natural order", "gather"}) {
+    EXPECT_TRUE(has(finished.out, part)) << finished.out << "lacks: " << part;
+  }
+  const auto records = read_records(file);
+  ASSERT_EQ(records.size(), 1U);
+  EXPECT_EQ(records[0].problem.seed, 7U);
+  EXPECT_EQ(records[0].problem.threads, 1);
+  EXPECT_EQ(records[0].problem.kv_heads, 1);
+  EXPECT_EQ(records[0].status, "ok");
+  const auto csv = run_blockfill(0, {"table", file.string(), "--format", "csv"}).out;
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 2) << csv;
+}
+
+TEST(Cli, AnInterruptedSweepGoesOn) {
+  const TempDir dir;
+  const auto results = dir / "r.jsonl";
+  test::spit(dir / "c.json", R"json({"masks": "causal(n=64)", "seeds": [1,2,3,4,5,6,7,8,9,10,11,12],
+      "backends": "reference", "heads": 1, "head_dims": 8, "repeats": 1, "min_time": 0.1})json");
+  const std::vector<std::string> command = {"sweep", (dir / "c.json").string(), "-o",
+                                            results.string()};
+  const auto lines = [&] {
+    const std::string text = test::slurp(results);
+    return std::count(text.begin(), text.end(), '\n');
+  };
+  {
+    test::Program program(command);
+    for (int i = 0; i < 2000 && lines() < 2; ++i) ::usleep(5000);
+    ASSERT_GE(lines(), 2) << program.err();
+    ::kill(program.process(), SIGINT);
+    EXPECT_EQ(program.wait(), 130) << program.err();
+    EXPECT_TRUE(has(program.err(), "the same command goes on from here")) << program.err();
+  }
+  const auto kept = static_cast<int>(read_records(results).size());
+  EXPECT_GE(kept, 2);
+  EXPECT_LT(kept, 12);
+  const std::string before = test::slurp(results);
+
+  auto again = command;
+  again.emplace_back("--json");
+  const auto summary = Json::parse(run_blockfill(0, again).out);
+  EXPECT_EQ(summary["skipped"], kept);
+  EXPECT_EQ(summary["measured"], 12 - kept);
+  EXPECT_TRUE(test::slurp(results).starts_with(before));
+  EXPECT_EQ(read_records(results).size(), 12U);
+}
+
+TEST(Cli, AMisspeltSweepEndsBeforeItBegins) {
+  const TempDir dir;
+  const auto config = dir / "c.json";
+  const auto results = dir / "r.jsonl";
+  test::spit(config, R"json({"masks": "causal(n=8)", "pipelines": ["natural", "rmc"]})json");
+  expect_error(run_blockfill(2, {"sweep", config.string(), "-o", results.string()}), "'rcm'");
+  test::spit(config, "{\n\"masks\": \"causal(n=8)\",\n\"heads\": 1,,\n}");
+  expect_error(run_blockfill(2, {"sweep", config.string(), "-o", results.string()}), "c.json:3");
+  EXPECT_FALSE(std::filesystem::exists(results));
+}
+
+#ifdef BLOCKFILL_EXAMPLE_PLUGIN
+
+TEST(Cli, APluginIsAStrategyLikeAnyOther) {
+  const std::string mask = "window(n=100,window=2)|shuffle(seed=4)";
+  const auto list =
+      Json::parse(run_blockfill(0, {"list", "--json", "--plugin", BLOCKFILL_EXAMPLE_PLUGIN}).out);
+  const auto builtin = Json::parse(run_blockfill(0, {"list", "--json"}).out);
+  ASSERT_EQ(list["strategies"].size(), builtin["strategies"].size() + 1);
+  const std::string name = list["strategies"].back()["name"];
+  const auto report = Json::parse(
+      run_blockfill(0, {"run", mask, "-p", name, "-b", "reference", "--plugin",
+                        BLOCKFILL_EXAMPLE_PLUGIN, "--repeats", "1", "--heads", "1", "--json"})
+          .out);
+  EXPECT_EQ(report["status"], "ok");
+  EXPECT_EQ(report["ordering"]["pipeline"], name);
+
+  const auto folder = std::filesystem::path(BLOCKFILL_EXAMPLE_PLUGIN).parent_path();
+  ::setenv("REORDER_PLUGIN_PATH", folder.c_str(), 1);
+  const auto found = Json::parse(run_blockfill(0, {"list", "--json"}).out);
+  ::unsetenv("REORDER_PLUGIN_PATH");
+  EXPECT_EQ(found["strategies"].size(), list["strategies"].size());
+}
+
+#endif
+
+}  // namespace
+}  // namespace experiments

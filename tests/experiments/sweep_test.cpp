@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "experiments/sweep.hpp"
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <sstream>
+
+#include "experiments/exit_code.hpp"
+#include "experiments/support.hpp"
+
+namespace experiments {
+namespace {
+
+const reorder::Registry& registry() {
+  static const auto value = reorder::Registry::with_builtins();
+  return value;
+}
+
+SweepConfig parse(const char* text) {
+  Problem defaults;
+  defaults.seed = 3;
+  return parse_sweep_config(Json::parse(text), "c.json", defaults, registry());
+}
+
+std::string error_of(const char* text) {
+  try {
+    (void)parse(text);
+  } catch (const UsageError& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+TEST(SweepConfig, TheCrossProductKeepsAMaskTogether) {
+  const auto config = parse(R"json({
+    "masks": ["causal(n={n})", {"mask": "window(n=64)", "label": "window"}],
+    "n": [32, 48], "modifiers": ["", "shuffle(seed=1)"],
+    "pipelines": ["natural", "rcm"], "head_dims": [8, 16], "heads": 2})json");
+  ASSERT_EQ(config.combinations.size(), (2U * 2 + 1 * 2) * 2 * 2);
+  std::vector<std::string> masks;
+  std::set<std::string> keys;
+  for (const auto& [problem, label] : config.combinations) {
+    if (masks.empty() || masks.back() != problem.mask) masks.push_back(problem.mask);
+    keys.insert(key_of(problem));
+    EXPECT_EQ(problem.seed, 3U) << "the default";
+    EXPECT_EQ(problem.kv_heads, 2) << "as many as heads";
+  }
+  EXPECT_EQ(masks, (std::vector<std::string>{"causal(n=32)", "causal(n=32)|shuffle(seed=1)",
+                                             "causal(n=48)", "causal(n=48)|shuffle(seed=1)",
+                                             "window(n=64)", "window(n=64)|shuffle(seed=1)"}));
+  EXPECT_EQ(keys.size(), config.combinations.size());
+  EXPECT_EQ(config.combinations.back().label, "window, shuffled");
+}
+
+TEST(SweepConfig, SaysWhatIsWrong) {
+  EXPECT_EQ(error_of("[]"), "c.json: the configuration is not a JSON object");
+  EXPECT_EQ(error_of("{}"), "c.json: the key 'masks' is missing");
+  EXPECT_EQ(error_of(R"json({"masks": ["causal(n=8)"], "pipeline": "rcm"})json"),
+            "c.json: unknown key 'pipeline'; did you mean 'pipelines'?");
+  EXPECT_EQ(error_of(R"json({"masks": ["causal(n={n})"]})json"),
+            "c.json: causal(n={n}) needs the key 'n'");
+  EXPECT_EQ(error_of(R"json({"masks": ["causal(n=8)"], "heads": "two"})json"),
+            "c.json: 'heads' holds \"two\", expected a whole number");
+  EXPECT_NE(error_of(R"json({"masks": ["causal(n=8)"], "pipelines": ["rmc"]})json").find("'rcm'"),
+            std::string::npos);
+  EXPECT_NE(error_of(R"json({"masks": ["causal(n=8)"], "tiles": ["100x100"]})json")
+                .find("multiples of 8"),
+            std::string::npos);
+  EXPECT_NE(
+      error_of(R"json({"masks": ["causal(n=8)"], "heads": 4, "kv_heads": 3})json").find("divisor"),
+      std::string::npos);
+  EXPECT_NE(error_of(R"json({"masks": ["causal(n=8)"], "backends": ["gpu"]})json"), "accepted");
+}
+
+/// Runs a sweep into `path`, stopping after `most` measurements.
+SweepSummary run(const SweepConfig& config, const std::filesystem::path& path,
+                 const SweepOptions& options = {}, int most = 1000) {
+  RecordFile file(path);
+  std::ostringstream out;
+  Progress progress(out, false, 0);
+  int begun = 0;
+  return run_sweep(
+      config, file, registry(), options, [&] { return begun++ >= most; }, progress);
+}
+
+constexpr const char* kSmall = R"json({
+  "masks": ["causal(n=70)", "window(n=70,window=3)|shuffle(seed=1)"],
+  "pipelines": ["natural", "rcm"], "backends": "reference", "tiles": "16x16",
+  "heads": 1, "head_dims": 8, "repeats": 1, "min_time": 0})json";
+
+TEST(Sweep, ResumesWhereItWasStopped) {
+  const test::TempDir dir;
+  const auto path = dir / "r.jsonl";
+  const auto config = parse(kSmall);
+  auto summary = run(config, path, {}, 3);
+  EXPECT_TRUE(summary.interrupted);
+  EXPECT_EQ(summary.measured, 3);
+  const std::string before = test::slurp(path);
+
+  summary = run(config, path);
+  EXPECT_FALSE(summary.interrupted);
+  EXPECT_EQ(summary.skipped, 3);
+  EXPECT_EQ(summary.measured, 1);
+  EXPECT_TRUE(test::slurp(path).starts_with(before)) << "earlier lines are as they were";
+
+  summary = run(config, path);
+  EXPECT_EQ(summary.skipped, 4);
+  EXPECT_EQ(summary.measured, 0);
+  EXPECT_EQ(run(config, path, {.rerun = true}).measured, 4);
+}
+
+TEST(Sweep, RecordsAreWholeAndRight) {
+  const test::TempDir dir;
+  const auto path = dir / "r.jsonl";
+  EXPECT_EQ(run(parse(kSmall), path).failed, 0);
+  const auto records = read_records(path);
+  ASSERT_EQ(records.size(), 4U);
+  for (const Record& r : records) {
+    SCOPED_TRACE(r.key);
+    EXPECT_EQ(r.status, "ok") << r.error;
+    EXPECT_EQ(r.verification.scope, "whole");
+    EXPECT_EQ(r.verification.rows, 70);
+    EXPECT_LE(r.verification.max_error, r.verification.tolerance);
+    EXPECT_EQ(r.before.full + r.before.partial, r.before.nonempty);
+    EXPECT_GE(r.after.nonempty, r.lower_bound);
+    EXPECT_EQ(r.ordering.reordered, r.ms->fused.has_value());
+    EXPECT_EQ(r.ordering.reordered, r.ms->gather.has_value());
+    EXPECT_GT(r.ms->natural.median, 0);
+    EXPECT_FALSE(r.environment.commit.empty());
+  }
+  EXPECT_LT(records[3].after.nonempty, records[3].before.nonempty) << "rcm finds the band again";
+}
+
+TEST(Sweep, AFailedCombinationIsARecord) {
+  const test::TempDir dir;
+  const auto path = dir / "r.jsonl";
+  const auto config = parse(R"json({
+    "masks": ["no/such/file.mtx", "causal(n=40)"], "pipelines": ["natural", "rcm"],
+    "backends": "reference", "tiles": "16x16", "heads": 1, "head_dims": 8,
+    "repeats": 1, "min_time": 0})json");
+  auto summary = run(config, path);
+  EXPECT_EQ(summary.measured, 4);
+  EXPECT_EQ(summary.failed, 2);
+  const auto records = read_records(path);
+  ASSERT_EQ(records.size(), 4U);
+  EXPECT_EQ(records[0].status, "failed");
+  EXPECT_NE(records[0].error.find("no/such/file.mtx"), std::string::npos) << records[0].error;
+  EXPECT_EQ(records[2].status, "ok");
+
+  EXPECT_EQ(run(config, path).measured, 0) << "a failure is not tried again by itself";
+  summary = run(config, path, {.retry_failed = true});
+  EXPECT_EQ(summary.measured, 2);
+  EXPECT_EQ(summary.failed, 2);
+}
+
+}  // namespace
+}  // namespace experiments

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "experiments/table.hpp"
+
+#include <gtest/gtest.h>
+
+#include "experiments/exit_code.hpp"
+#include "experiments/support.hpp"
+
+namespace experiments {
+namespace {
+
+using test::sample_record;
+
+TEST(Table, OneLineForEachKeyTheLatestOfIt) {
+  Record first = sample_record();
+  Record again = first;
+  again.after.nonempty = 7777;
+  const std::string table = render_table({first, again}, TableFormat::text);
+  EXPECT_NE(table.find("4 → 7,777"), std::string::npos) << table;
+  EXPECT_EQ(table.find("4 → 3 "), std::string::npos) << table;
+}
+
+TEST(Table, NamesAMaskOnceAboveItsPipelines) {
+  Record a = sample_record();
+  a.label = "causal";
+  Record b = a;
+  b.problem.pipeline = "amd";
+  b.key = key_of(b.problem);
+  b.break_even_calls.reset();
+  const std::string table = render_table({a, b}, TableFormat::text);
+  EXPECT_EQ(table.find("causal"), table.rfind("causal")) << table;
+  EXPECT_NE(table.find("never"), std::string::npos) << table;
+}
+
+TEST(Table, FailuresStandBelow) {
+  Record failed;
+  failed.status = "failed";
+  failed.error = "it needs a square mask";
+  failed.problem.mask = "topics()";
+  failed.key = key_of(failed.problem);
+  const std::string table = render_table({sample_record(), failed}, TableFormat::text);
+  EXPECT_NE(table.find("failed: topics() · natural · cpu: it needs a square mask"),
+            std::string::npos)
+      << table;
+  EXPECT_EQ(render_table({}, TableFormat::text), "no records\n");
+}
+
+TEST(Table, AWrongResultIsPrintedAsWrong) {
+  Record wrong = sample_record();
+  wrong.status = "mismatch";
+  EXPECT_NE(render_table({wrong}, TableFormat::text).find("WRONG"), std::string::npos);
+}
+
+TEST(Table, MarkdownEscapesPipes) {
+  const std::string table = render_table({sample_record()}, TableFormat::markdown);
+  EXPECT_NE(table.find("| peel(8)\\|rcm |"), std::string::npos) << table;
+  EXPECT_NE(table.find("--:"), std::string::npos) << table;
+}
+
+TEST(Table, CsvQuotesWhatNeedsIt) {
+  const std::string table = render_table({sample_record()}, TableFormat::csv);
+  EXPECT_TRUE(table.starts_with("schema_version,key,status,")) << table.substr(0, 80);
+  EXPECT_NE(table.find("\"causal, \"\"quoted\"\"\""), std::string::npos) << table;
+  EXPECT_EQ(std::count(table.begin(), table.end(), '\n'), 2);
+}
+
+TEST(Table, FormatNames) {
+  EXPECT_EQ(parse_table_format("csv"), TableFormat::csv);
+  EXPECT_THROW((void)parse_table_format("cvs"), UsageError);
+}
+
+}  // namespace
+}  // namespace experiments
