@@ -147,6 +147,140 @@ BENCHMARK(partial_against_full)
     ->UseManualTime()
     ->Unit(benchmark::kMillisecond);
 
+struct NamedMask {
+  std::string name;
+  BlockMask mask;
+};
+
+/// Masks of 4096 tokens from nearly empty to nearly half full, some of full tiles, some of partial
+/// ones, balanced and not.
+std::vector<NamedMask> assorted_masks() {
+  constexpr std::int32_t n = 4096;
+  std::vector<NamedMask> masks;
+  const auto add = [&](std::string name, const Rule& rule) {
+    masks.push_back({std::move(name), square_mask(n, rule)});
+  };
+  for (const int width : {32, 128, 256, 512, 1024}) {
+    add("window " + std::to_string(width), [=](int i, int j) { return std::abs(i - j) <= width; });
+    add("causal window " + std::to_string(width),
+        [=](int i, int j) { return j <= i && i - j < width; });
+    add("window " + std::to_string(width) + ", 64 globals",
+        [=](int i, int j) { return std::abs(i - j) <= width || i < 64 || j < 64; });
+  }
+  for (const int length : {100, 270, 700, 1024, 1500}) {
+    add("documents of " + std::to_string(length),
+        [=](int i, int j) { return i / length == j / length; });
+    add("causal documents of " + std::to_string(length),
+        [=](int i, int j) { return j <= i && i / length == j / length; });
+  }
+  for (const int dilation : {2, 8, 16}) {
+    add("dilated by " + std::to_string(dilation),
+        [=](int i, int j) { return std::abs(i - j) <= 32 * dilation && (i - j) % dilation == 0; });
+  }
+  for (const int percent : {5, 20, 45}) {
+    for (const int edge : {64, 128}) {
+      std::mt19937 random(static_cast<unsigned>(percent));
+      std::vector<bool> blocks(static_cast<std::size_t>(n / edge * (n / edge)));
+      for (auto&& block : blocks) block = static_cast<int>(random() % 100) < percent;
+      add(std::to_string(percent) + " % of blocks of " + std::to_string(edge), [=](int i, int j) {
+        return blocks[static_cast<std::size_t>(i / edge * (n / edge) + j / edge)];
+      });
+    }
+  }
+  for (const int per_mille : {1, 10}) {
+    std::mt19937 random(7);
+    add(std::to_string(per_mille) + " per mille of elements in half of the rows",
+        [&](int i, int) { return i < n / 2 && static_cast<int>(random() % 1000) < per_mille; });
+  }
+  return masks;
+}
+
+/// Fits seconds = a · full + b · partial + c over assorted masks by least squares and looks at what
+/// it predicts. Goals: `r2` ≥ 0.98, `worst` ≤ 0.2 over masks above 5 ms, `dense` and `causal`,
+/// which the fit has not seen, within 0.2 as well.
+void time_is_a_plane(benchmark::State& state) {
+  const std::int64_t head_dim = state.range(0);
+  constexpr std::int64_t kHeads = 4;
+  const auto median_seconds = [&](const BlockMask& mask) {
+    const Attention attention(mask, kHeads, head_dim, 1);
+    attention.run();
+    std::vector<double> seconds;
+    for (int sample = 0; sample < 5; ++sample) {
+      seconds.push_back(seconds_of(1, [&] { attention.run(); }));
+    }
+    return median(seconds);
+  };
+  struct Point {
+    std::string name;
+    std::array<double, 3> terms;  // full, partial, 1
+    double seconds;
+  };
+  const auto measured = [&](const std::string& name, const BlockMask& mask) {
+    return Point{
+        name,
+        {static_cast<double>(mask.full_count()), static_cast<double>(mask.partial_count()), 1},
+        median_seconds(mask)};
+  };
+
+  for (auto _ : state) {
+    std::vector<Point> points;
+    for (const NamedMask& mask : assorted_masks()) points.push_back(measured(mask.name, mask.mask));
+
+    // The normal equations, 3 × 3, solved by Gauss.
+    std::array<std::array<double, 4>, 3> system{};
+    for (const Point& point : points) {
+      for (std::size_t r = 0; r < 3; ++r) {
+        for (std::size_t c = 0; c < 3; ++c) system[r][c] += point.terms[r] * point.terms[c];
+        system[r][3] += point.terms[r] * point.seconds;
+      }
+    }
+    for (std::size_t pivot = 0; pivot < 3; ++pivot) {
+      for (std::size_t r = 0; r < 3; ++r) {
+        if (r == pivot) continue;
+        const double factor = system[r][pivot] / system[pivot][pivot];
+        for (std::size_t c = 0; c < 4; ++c) system[r][c] -= factor * system[pivot][c];
+      }
+    }
+    std::array<double, 3> fit{};
+    for (std::size_t r = 0; r < 3; ++r) fit[r] = system[r][3] / system[r][r];
+    const auto predicted = [&](const Point& point) {
+      return fit[0] * point.terms[0] + fit[1] * point.terms[1] + fit[2];
+    };
+
+    double mean = 0;
+    for (const Point& point : points) mean += point.seconds / static_cast<double>(points.size());
+    double residual = 0;
+    double variance = 0;
+    double worst = 0;
+    std::string worst_name;
+    for (const Point& point : points) {
+      const double error = point.seconds - predicted(point);
+      residual += error * error;
+      variance += (point.seconds - mean) * (point.seconds - mean);
+      if (point.seconds > 5e-3 && std::abs(error / predicted(point)) > std::abs(worst)) {
+        worst = error / predicted(point);
+        worst_name = point.name;
+      }
+    }
+    const Point dense = measured("dense", square_mask(4096, [](int, int) { return true; }));
+    const Point causal = measured("causal", square_mask(4096, [](int i, int j) { return j <= i; }));
+    state.counters["full_us"] = fit[0] * 1e6 / kHeads;
+    state.counters["partial_us"] = fit[1] * 1e6 / kHeads;
+    state.counters["fixed_us"] = fit[2] * 1e6 / kHeads;
+    state.counters["r2"] = 1 - residual / variance;
+    state.counters["worst"] = worst;
+    state.counters["dense"] = dense.seconds / predicted(dense) - 1;
+    state.counters["causal"] = causal.seconds / predicted(causal) - 1;
+    state.SetLabel("worst: " + worst_name);
+  }
+}
+BENCHMARK(time_is_a_plane)
+    ->ArgNames({"D"})
+    ->Arg(64)
+    ->Arg(128)
+    ->Iterations(1)
+    ->Unit(benchmark::kSecond);
+
 /// A CSR pattern of about 10 million elements: a window, or as many random ones a row.
 struct Csr {
   std::int32_t n;
