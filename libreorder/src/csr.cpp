@@ -2,17 +2,15 @@
 #include "reorder/csr.hpp"
 
 #include <algorithm>
-#include <limits>
 #include <string>
 
 #include "checks.hpp"
+#include "graph.hpp"
 #include "reorder/error.hpp"
 #include "reorder/permutation.hpp"
 
 namespace reorder {
 namespace {
-
-constexpr std::int64_t kMaxIndex = std::numeric_limits<std::int32_t>::max();
 
 [[noreturn]] void bad_pattern(const std::string& sentence) {
   throw Error(ErrorCode::invalid_pattern, sentence);
@@ -233,13 +231,8 @@ Csr symmetrize(const CsrView& pattern, Diagonal diagonal) {
 }
 
 Csr bipartite_graph(const CsrView& pattern) {
-  const std::int64_t n = std::int64_t{pattern.n_rows} + pattern.n_cols;
-  if (n > kMaxIndex) {
-    throw Error(ErrorCode::too_large, "the bipartite graph of a " + std::to_string(pattern.n_rows) +
-                                          " x " + std::to_string(pattern.n_cols) + " pattern has " +
-                                          std::to_string(n) + " vertices; the limit is " +
-                                          std::to_string(kMaxIndex));
-  }
+  require_vertices(pattern);
+  const std::int32_t n = pattern.n_rows + pattern.n_cols;
   const Csr transposed = transpose(pattern);
   std::vector<std::int64_t> offsets(pattern.row_offsets.begin(), pattern.row_offsets.end());
   offsets.reserve(static_cast<std::size_t>(n) + 1);

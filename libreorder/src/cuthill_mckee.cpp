@@ -3,28 +3,69 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <utility>
 
 #include "graph.hpp"
 
 namespace reorder {
 namespace {
 
+/// Neighbours by the rows of a symmetric pattern.
+struct SymmetricGraph {
+  CsrView graph;
+
+  template <typename Visit>
+  void for_each_neighbour(std::int32_t v, Visit visit) const {
+    for (const std::int32_t u : graph.row(v)) visit(u);
+  }
+};
+
+/// Neighbours by the rows of A and of its transpose; one that both have is visited twice, which a
+/// breadth-first search does not mind.
+struct SumGraph {
+  CsrView a;
+  CsrView a_transposed;
+
+  template <typename Visit>
+  void for_each_neighbour(std::int32_t v, Visit visit) const {
+    for (const std::int32_t u : a.row(v)) visit(u);
+    for (const std::int32_t u : a_transposed.row(v)) visit(u);
+  }
+};
+
+/// Rows and columns as vertices.
+struct BipartiteGraph {
+  CsrView pattern;
+  CsrView transposed;
+
+  template <typename Visit>
+  void for_each_neighbour(std::int32_t v, Visit visit) const {
+    const std::int32_t n_rows = pattern.n_rows;
+    if (v < n_rows) {
+      for (const std::int32_t col : pattern.row(v)) visit(n_rows + col);
+    } else {
+      for (const std::int32_t row : transposed.row(v - n_rows)) visit(row);
+    }
+  }
+};
+
+template <typename Graph>
 class CuthillMcKee {
  public:
-  explicit CuthillMcKee(const CsrView& graph)
+  CuthillMcKee(const Graph& graph, std::vector<std::int32_t> degrees)
       : graph_(graph),
-        degrees_(graph_degrees(graph)),
-        placed_(static_cast<std::size_t>(graph.n_rows)),
-        order_(static_cast<std::size_t>(graph.n_rows)) {}
+        degrees_(std::move(degrees)),
+        placed_(degrees_.size()),
+        order_(degrees_.size()) {}
 
   std::vector<std::int32_t> run() {
     for (const std::int32_t seed : sorted_by_key(degrees_)) {
       if (placed_[index(seed)]) continue;
       if (degrees_[index(seed)] == 0) {
         order_[n_placed_++] = seed;
-        continue;
+      } else {
+        place_component(seed);
       }
-      place_component(pseudo_peripheral(seed));
     }
     std::reverse(order_.begin(), order_.end());
     return std::move(order_);
@@ -39,9 +80,10 @@ class CuthillMcKee {
     std::size_t end = 0;
   };
 
-  /// A breadth-first search of root's component. The unused tail of order_ serves as its queue,
-  /// and placed_ is left as it was.
-  Levels search(std::int32_t root) {
+  /// Puts root's component into order_, level by level. `sorted`: as Cuthill and McKee do, the
+  /// neighbours of each vertex by degree; else in any order, when only the levels are wanted.
+  /// Ends when `stop` places are filled: no edge behind that leads to a new vertex.
+  Levels search(std::int32_t root, std::size_t stop, bool sorted) {
     std::size_t tail = n_placed_;
     order_[tail++] = root;
     placed_[index(root)] = 1;
@@ -49,73 +91,96 @@ class CuthillMcKee {
     for (std::size_t begin = n_placed_, end = tail; begin < end; begin = end, end = tail) {
       levels.last_begin = begin;
       ++levels.depth;
-      for (std::size_t head = begin; head < end && tail < stop_; ++head) {
-        for (const std::int32_t u : graph_.row(order_[head])) {
-          if (placed_[index(u)]) continue;
+      for (std::size_t head = begin; head < end && tail < stop; ++head) {
+        const std::size_t first = tail;
+        graph_.for_each_neighbour(order_[head], [&](std::int32_t u) {
+          if (placed_[index(u)]) return;
           placed_[index(u)] = 1;
           order_[tail++] = u;
-        }
+        });
+        if (sorted && tail > first + 1) sort(first, tail);
       }
     }
     levels.end = tail;
-    for (std::size_t i = n_placed_; i < tail; ++i) placed_[index(order_[i])] = 0;
     return levels;
   }
 
+  void forget(const Levels& levels) {
+    for (std::size_t i = n_placed_; i < levels.end; ++i) placed_[index(order_[i])] = 0;
+  }
+
   /// George and Liu: walk to a vertex of least degree in the deepest level until that makes the
-  /// level structure no deeper.
-  std::int32_t pseudo_peripheral(std::int32_t root) {
-    stop_ = order_.size();
-    Levels levels = search(root);
-    stop_ = levels.end;  // the component's size is known now: no edge is left to look at behind it
+  /// level structure no deeper. The last search has made the component's order.
+  void place_component(std::int32_t seed) {
+    Levels levels = search(seed, order_.size(), false);
     for (;;) {
-      const auto begin = order_.begin() + static_cast<std::ptrdiff_t>(levels.last_begin);
-      const auto end = order_.begin() + static_cast<std::ptrdiff_t>(levels.end);
-      const std::int32_t candidate = *std::min_element(
-          begin, end, [this](std::int32_t a, std::int32_t b) { return comes_before(a, b); });
-      const Levels deeper = search(candidate);
-      if (deeper.depth <= levels.depth) return candidate;
+      const std::int32_t candidate =
+          *std::min_element(at(levels.last_begin), at(levels.end), less());
+      forget(levels);
+      const Levels deeper = search(candidate, levels.end, true);
+      const bool done = deeper.depth <= levels.depth;
       levels = deeper;
+      if (done) break;
     }
+    n_placed_ = levels.end;
   }
 
-  void place_component(std::int32_t root) {
-    std::size_t head = n_placed_;
-    std::size_t tail = n_placed_;
-    order_[tail++] = root;
-    placed_[index(root)] = 1;
-    for (; head < tail && tail < stop_; ++head) {
-      const std::size_t first = tail;
-      for (const std::int32_t u : graph_.row(order_[head])) {
-        if (placed_[index(u)]) continue;
-        placed_[index(u)] = 1;
-        order_[tail++] = u;
-      }
-      std::sort(order_.begin() + static_cast<std::ptrdiff_t>(first),
-                order_.begin() + static_cast<std::ptrdiff_t>(tail),
-                [this](std::int32_t a, std::int32_t b) { return comes_before(a, b); });
-    }
-    n_placed_ = tail;
+  void sort(std::size_t begin, std::size_t end) { std::sort(at(begin), at(end), less()); }
+
+  std::vector<std::int32_t>::iterator at(std::size_t place) {
+    return order_.begin() + static_cast<std::ptrdiff_t>(place);
   }
 
-  [[nodiscard]] bool comes_before(std::int32_t a, std::int32_t b) const {
-    const std::int32_t degree_a = degrees_[index(a)];
-    const std::int32_t degree_b = degrees_[index(b)];
-    return degree_a != degree_b ? degree_a < degree_b : a < b;
+  [[nodiscard]] auto less() const {
+    return [this](std::int32_t a, std::int32_t b) {
+      const std::int32_t degree_a = degrees_[index(a)];
+      const std::int32_t degree_b = degrees_[index(b)];
+      return degree_a != degree_b ? degree_a < degree_b : a < b;
+    };
   }
 
-  CsrView graph_;
+  Graph graph_;
   std::vector<std::int32_t> degrees_;
   std::vector<std::uint8_t> placed_;
   std::vector<std::int32_t> order_;
   std::size_t n_placed_ = 0;  ///< order_[0, n_placed_) is final
-  std::size_t stop_ = 0;      ///< where order_ holds the whole component
 };
+
+/// Neighbours of each vertex of A + Aᵀ other than itself.
+std::vector<std::int32_t> degrees_of_sum(const CsrView& a, const CsrView& a_transposed) {
+  std::vector<std::int32_t> degrees(static_cast<std::size_t>(a.n_rows));
+  std::vector<std::int32_t> last_seen_by(degrees.size(), -1);
+  for (std::int32_t v = 0; v < a.n_rows; ++v) {
+    last_seen_by[static_cast<std::size_t>(v)] = v;  // itself does not count
+    std::int32_t degree = 0;
+    for (const CsrView* side : {&a, &a_transposed}) {
+      for (const std::int32_t u : side->row(v)) {
+        std::int32_t& seen = last_seen_by[static_cast<std::size_t>(u)];
+        degree += seen != v;
+        seen = v;
+      }
+    }
+    degrees[static_cast<std::size_t>(v)] = degree;
+  }
+  return degrees;
+}
 
 }  // namespace
 
 std::vector<std::int32_t> reverse_cuthill_mckee(const CsrView& graph) {
-  return CuthillMcKee(graph).run();
+  return CuthillMcKee(SymmetricGraph{graph}, graph_degrees(graph)).run();
+}
+
+std::vector<std::int32_t> reverse_cuthill_mckee(const CsrView& a, const CsrView& a_transposed) {
+  return CuthillMcKee(SumGraph{a, a_transposed}, degrees_of_sum(a, a_transposed)).run();
+}
+
+std::vector<std::int32_t> bipartite_reverse_cuthill_mckee(const CsrView& pattern,
+                                                          const CsrView& transposed) {
+  std::vector<std::int32_t> degrees = row_degrees(pattern);
+  const std::vector<std::int32_t> col = row_degrees(transposed);
+  degrees.insert(degrees.end(), col.begin(), col.end());
+  return CuthillMcKee(BipartiteGraph{pattern, transposed}, std::move(degrees)).run();
 }
 
 }  // namespace reorder

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "random.hpp"
 #include "reorder/error.hpp"
 
 namespace reorder {
@@ -24,8 +25,7 @@ bool has_diagonal_as_wanted(const CsrView& pattern, Diagonal diagonal) {
 
 }  // namespace
 
-MaskGraph::MaskGraph(const CsrView& mask, Diagonal diagonal)
-    : n_rows_(mask.n_rows), n_cols_(mask.n_cols), view_(mask) {
+MaskGraph::MaskGraph(const CsrView& mask, Diagonal diagonal) : mask_(mask), view_(mask) {
   if (!mask.is_square()) {
     owned_ = bipartite_graph(mask);
     // A bipartite graph has no loops, so that keep and drop are one.
@@ -37,19 +37,60 @@ MaskGraph::MaskGraph(const CsrView& mask, Diagonal diagonal)
 }
 
 Ordering MaskGraph::to_ordering(std::vector<std::int32_t> vertices) const {
-  if (n_rows_ == n_cols_) return Ordering::same(Permutation(std::move(vertices)));
+  if (mask_.is_square()) return Ordering::same(Permutation(std::move(vertices)));
+  return split_vertices(mask_, vertices);
+}
+
+void require_vertices(const CsrView& mask) {
+  constexpr std::int64_t kLimit = std::numeric_limits<std::int32_t>::max();
+  const std::int64_t n = std::int64_t{mask.n_rows} + mask.n_cols;
+  if (n > kLimit) {
+    throw Error(ErrorCode::too_large, "the bipartite graph of a " + std::to_string(mask.n_rows) +
+                                          " x " + std::to_string(mask.n_cols) + " pattern has " +
+                                          std::to_string(n) + " vertices; the limit is " +
+                                          std::to_string(kLimit));
+  }
+}
+
+Ordering split_vertices(const CsrView& mask, const std::vector<std::int32_t>& order) {
   std::vector<std::int32_t> rows;
   std::vector<std::int32_t> cols;
-  rows.reserve(static_cast<std::size_t>(n_rows_));
-  cols.reserve(static_cast<std::size_t>(n_cols_));
-  for (const std::int32_t vertex : vertices) {
-    if (vertex < n_rows_) {
+  rows.reserve(static_cast<std::size_t>(mask.n_rows));
+  cols.reserve(static_cast<std::size_t>(mask.n_cols));
+  for (const std::int32_t vertex : order) {
+    if (vertex < mask.n_rows) {
       rows.push_back(vertex);
     } else {
-      cols.push_back(vertex - n_rows_);
+      cols.push_back(vertex - mask.n_rows);
     }
   }
   return {Permutation(std::move(rows)), Permutation(std::move(cols)), false};
+}
+
+bool is_symmetric_by_fingerprint(const CsrView& pattern) {
+  if (!pattern.is_square()) return false;
+  // With random u and v, Σ over entries of uᵢvⱼ − vᵢuⱼ (mod 2⁶⁴) vanishes when the pattern is
+  // symmetric, and else only by chance. It looks up two numbers an entry, side by side, where the
+  // exact test jumps through the pattern.
+  struct Weights {
+    std::uint64_t u;
+    std::uint64_t v;
+  };
+  Random random(0x5ca1ab1e);
+  std::vector<Weights> weights(static_cast<std::size_t>(pattern.n_rows));
+  for (Weights& weight : weights) weight = {random.next(), random.next()};
+  std::uint64_t fingerprint = 0;
+  for (std::int32_t row = 0; row < pattern.n_rows; ++row) {
+    Weights sum{0, 0};
+    for (const std::int32_t col : pattern.row(row)) {
+      const Weights& weight = weights[static_cast<std::size_t>(col)];
+      sum.u += weight.u;
+      sum.v += weight.v;
+    }
+    const Weights& own = weights[static_cast<std::size_t>(row)];
+    fingerprint += own.u * sum.v - own.v * sum.u;
+  }
+  return fingerprint == 0;
 }
 
 std::vector<std::int32_t> row_degrees(const CsrView& pattern) {

@@ -26,11 +26,23 @@ class MaskGraph {
   [[nodiscard]] Ordering to_ordering(std::vector<std::int32_t> vertices) const;
 
  private:
-  std::int32_t n_rows_;
-  std::int32_t n_cols_;
+  CsrView mask_;
   std::optional<Csr> owned_;
   CsrView view_;
 };
+
+/// Throws Error{too_large} unless rows and columns can be numbered together.
+void require_vertices(const CsrView& mask);
+
+/// From an order of the vertices of the bipartite graph (rows, then columns) to one of the mask:
+/// rows and columns each in the order of their vertices.
+[[nodiscard]] Ordering split_vertices(const CsrView& mask, const std::vector<std::int32_t>& order);
+
+/// Whether a square pattern is symmetric, several times as fast as is_symmetric; no is certain, yes
+/// is wrong with a chance of about 2⁻⁶⁰. For callers to whom a wrong yes does no harm.
+/// O(n + nnz), in the spirit of Freivalds, "Probabilistic machines can use less running time",
+/// 1977.
+[[nodiscard]] bool is_symmetric_by_fingerprint(const CsrView& pattern);
 
 /// Entries of each row.
 [[nodiscard]] std::vector<std::int32_t> row_degrees(const CsrView& pattern);
