@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "graph.hpp"
+#include "prefetch.hpp"
 
 namespace reorder {
 namespace {
@@ -18,6 +19,7 @@ struct SymmetricGraph {
   void for_each_neighbour(std::int32_t v, Visit visit) const {
     for (const std::int32_t u : graph.row(v)) visit(u);
   }
+  void prefetch(std::int32_t v) const { prefetch_row(graph, v); }
 };
 
 /// Neighbours by the rows of A and of its transpose; one that both have is visited twice, which a
@@ -30,6 +32,10 @@ struct SumGraph {
   void for_each_neighbour(std::int32_t v, Visit visit) const {
     for (const std::int32_t u : a.row(v)) visit(u);
     for (const std::int32_t u : a_transposed.row(v)) visit(u);
+  }
+  void prefetch(std::int32_t v) const {
+    prefetch_row(a, v);
+    prefetch_row(a_transposed, v);
   }
 };
 
@@ -45,6 +51,13 @@ struct BipartiteGraph {
       for (const std::int32_t col : pattern.row(v)) visit(n_rows + col);
     } else {
       for (const std::int32_t row : transposed.row(v - n_rows)) visit(row);
+    }
+  }
+  void prefetch(std::int32_t v) const {
+    if (v < pattern.n_rows) {
+      prefetch_row(pattern, v);
+    } else {
+      prefetch_row(transposed, v - pattern.n_rows);
     }
   }
 };
@@ -93,6 +106,7 @@ class CuthillMcKee {
       ++levels.depth;
       for (std::size_t head = begin; head < end && tail < stop; ++head) {
         const std::size_t first = tail;
+        if (head + 1 < end) graph_.prefetch(order_[head + 1]);
         graph_.for_each_neighbour(order_[head], [&](std::int32_t u) {
           if (placed_[index(u)]) return;
           placed_[index(u)] = 1;
