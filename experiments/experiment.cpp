@@ -77,8 +77,6 @@ class Measurement {
     build();
     verify();
     time_attention();
-    record_.ms = times_;
-    set_break_even(record_);
     record_.time = now_utc();
     return std::move(record_);
   }
@@ -273,8 +271,23 @@ class Measurement {
             [this, &a, &p] { scatter(p.o.view, p.lse.view, a.o.view, a.lse.view); });
       }
     }
-    auto samples = interleave(arms, options_.repeats);
-    for (std::size_t i = 0; i < results.size(); ++i) *results[i] = summarize(std::move(samples[i]));
+    const auto samples = interleave(arms, options_.repeats);
+    for (std::size_t i = 0; i < results.size(); ++i) *results[i] = summarize(samples[i]);
+    record_.ms = times_;
+    set_break_even(record_, calls_of(samples));
+  }
+
+  /// From the arms of time_attention, in its order.
+  static CallSamples calls_of(const std::vector<std::vector<double>>& arms) {
+    CallSamples calls;
+    calls.natural = arms[0];
+    if (arms.size() > 2) calls.fused = arms[2];
+    if (arms.size() > 4) {
+      for (std::size_t i = 0; i < arms[0].size(); ++i) {
+        calls.gathered.push_back(arms[1][i] + arms[3][i] + arms[4][i]);
+      }
+    }
+    return calls;
   }
 
   const Problem& problem_;
