@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "attn/attention.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "attn/error.hpp"
 #include "element.hpp"
@@ -51,7 +53,8 @@ void check_written(const char* name, const TensorView& tensor) {
   }
 }
 
-/// Calls copy(source offset, destination offset, b·h·i-th row) for every row and its place.
+/// Copies rows: place(i, new_to_old[i]) says from which row of the source to which of the
+/// destination.
 template <class PlaceRows>
 void move_rows(const TensorView& source, std::span<const std::int32_t> new_to_old,
                const TensorView& destination, int threads, PlaceRows place) {

@@ -33,7 +33,7 @@ void pack_keys(const Layout& layout, const HeadRows& k, std::int32_t first, std:
   const std::size_t padded = layout.key_vectors(count) * kLanes;
   for (std::size_t n = 0; n < padded; ++n) {
     if (n < static_cast<std::size_t>(count)) {
-      widen(k.row(first + static_cast<std::int32_t>(n)), k.dtype, k.stride, head_dim, row);
+      widen(k.row(first + static_cast<std::int32_t>(n)), k.dtype(), k.stride(), head_dim, row);
     } else {
       std::fill_n(row, head_dim, 0.0f);
     }
@@ -60,7 +60,7 @@ void pack_values(const Layout& layout, const HeadRows& v, std::int32_t first, st
   std::fill_n(row, layout.padded_width(), 0.0f);
   for (std::int32_t n = 0; n < count; ++n) {
     const auto key = static_cast<std::size_t>(n);
-    widen(v.row(first + n), v.dtype, v.stride, head_dim, row);
+    widen(v.row(first + n), v.dtype(), v.stride(), head_dim, row);
     if (!all_finite(row, layout.padded_width())) {
       unsound[key / 8] = static_cast<std::uint8_t>(unsound[key / 8] | (1u << (key % 8)));
       std::fill_n(row, head_dim, 0.0f);
@@ -78,7 +78,7 @@ void begin(const Layout& layout, const HeadRows& q, std::int32_t first, float fa
   const std::int32_t padded = (tile.rows + kRowGroup - 1) / kRowGroup * kRowGroup;
   for (std::int32_t r = 0; r < padded; ++r) {
     if (r < tile.rows) {
-      widen(q.row(first + r), q.dtype, q.stride, head_dim, tile.row);
+      widen(q.row(first + r), q.dtype(), q.stride(), head_dim, tile.row);
     } else {
       std::fill_n(tile.row, head_dim, 0.0f);
     }
@@ -233,7 +233,7 @@ bool finish(const Layout& layout, const RowTile& tile, std::int32_t r, const Hea
   }
   if (!all_finite(tile.row, layout.padded_width())) return false;
 
-  narrow(tile.row, static_cast<std::size_t>(layout.head_dim), o.dtype, o.stride, o.row(i));
+  narrow(tile.row, static_cast<std::size_t>(layout.head_dim), o.dtype(), o.stride(), o.row(i));
   if (lse != nullptr) {
     constexpr double kLn2 = 0.69314718055994530942;
     *lse = static_cast<float>(kLn2 * (double{max} + std::log2(double{sum})));

@@ -13,19 +13,24 @@
 /// floats; "a vector" is `lanes` of them.
 namespace attn::cpu {
 
-/// The rows of one head of a tensor, in the mask's order.
+/// The rows of one head of a tensor, in the mask's order. Borrows the tensor's memory and the
+/// order.
 class HeadRows {
  public:
   HeadRows(const TensorView& tensor, std::int64_t b, std::int64_t h, const Order& order) noexcept
       : head_(static_cast<std::byte*>(tensor.data) + row_offset(tensor, b, h, 0) * item(tensor)),
         row_stride_(tensor.strides[2] * item(tensor)),
-        order_(order),
-        dtype(tensor.dtype),
-        stride(tensor.strides[3]) {}
+        stride_(tensor.strides[3]),
+        dtype_(tensor.dtype),
+        order_(order) {}
 
   [[nodiscard]] std::byte* row(std::int32_t i) const noexcept {
     return head_ + order_[i] * row_stride_;
   }
+  [[nodiscard]] DType dtype() const noexcept { return dtype_; }
+
+  /// Elements from one element of a row to the next.
+  [[nodiscard]] std::int64_t stride() const noexcept { return stride_; }
 
  private:
   static std::int64_t item(const TensorView& tensor) noexcept {
@@ -34,11 +39,9 @@ class HeadRows {
 
   std::byte* head_;
   std::int64_t row_stride_;
+  std::int64_t stride_;
+  DType dtype_;
   const Order& order_;
-
- public:
-  const DType dtype;
-  const std::int64_t stride;  ///< from element to element of a row
 };
 
 /// The sizes of one problem, and what packing makes of them.
