@@ -160,6 +160,29 @@ TEST_P(PlanOf, AnyStrides) {
   }
 }
 
+TEST_P(PlanOf, MoreKeysThanTheWorkspaceHoldsAtOnce) {
+  // Five key heads of 65,536 keys, three at a time in 128 MiB. All keys weigh the same and all
+  // values of a head are alike, so that the output names the head that was read.
+  constexpr std::int32_t kKeys = 65536;
+  const BoolMask ones(1, kKeys, [](int, int) { return true; });
+  const Tensor q({1, 5, 1, 64}, DType::f16);
+  const Tensor k({1, 5, kKeys, 64}, DType::f16);
+  Tensor v({1, 5, kKeys, 64}, DType::f16);
+  for (std::int64_t n = 0; n < v.view().elements(); ++n) {
+    v.set(n, static_cast<float>(1 + n / (kKeys * 64)));
+  }
+  const Tensor o({1, 5, 1, 64}, DType::f16);
+  const Tensor lse({1, 5, 1, 1});
+  forward({.q = q.view(), .k = k.view(), .v = v.view(), .o = o.view(), .lse = lse.view()},
+          ones.tiled({8, 256}), GetParam(), {.threads = 2});
+  for (std::int64_t n = 0; n < o.view().elements(); ++n) {
+    ASSERT_EQ(o.get(n), static_cast<float>(1 + n / 64)) << n;
+  }
+  for (std::int64_t n = 0; n < lse.view().elements(); ++n) {
+    ASSERT_NEAR(lse.get(n), std::log(double{kKeys}), 1e-5) << n;
+  }
+}
+
 TEST_P(PlanOf, LseMayBeLeftOut) {
   const Inputs in({.head_dim = 8}, 16, 16);
   ForwardArgs args = in.args();
