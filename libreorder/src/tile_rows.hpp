@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "prefetch.hpp"
 #include "reorder/csr.hpp"
 #include "reorder/objective.hpp"
 #include "reorder/permutation.hpp"
@@ -29,6 +30,10 @@ struct TileRow {
 
 namespace detail {
 
+/// Rows to ask for ahead of the one that is read, when they are read out of their order: a third
+/// off the count of a million rows of 64 random entries.
+inline constexpr std::int32_t kAhead = 4;
+
 template <std::unsigned_integral TileIndex, typename Visit>
 void visit_tile_rows(const CsrView& pattern, const Permutation* rows, const Permutation* cols,
                      Tile tile, Visit visit) {
@@ -46,6 +51,7 @@ void visit_tile_rows(const CsrView& pattern, const Permutation* rows, const Perm
         std::min<std::int64_t>(pattern.n_rows, std::int64_t{begin} + tile.rows));
     std::size_t n_touched = 0;
     for (std::int32_t place = begin; place < end; ++place) {
+      if (rows && place + kAhead < pattern.n_rows) prefetch_row(pattern, (*rows)[place + kAhead]);
       for (const std::int32_t col : pattern.row(rows ? (*rows)[place] : place)) {
         const TileIndex t = tile_of[static_cast<std::size_t>(col)];
         // Always stored, kept when the tile is new: no branch to mispredict.
