@@ -9,13 +9,20 @@
     plot.py maps before.npy after.npy -o maps.png --titles "natural" "peel(8)|rcm"
         Tile maps that `blockfill fill MASK --map FILE.npy` wrote, side by side.
 
+    plot.py demo results.jsonl --program build/cpu/experiments/blockfill --out out/demo
+        Both, for the results of a sweep: occupancy.png, and before and after of the three masks
+        whose tiles fell the most.
+
 Needs numpy and matplotlib, no display.
 """
 
 import argparse
 import itertools
 import json
+import re
+import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,7 +123,7 @@ def setting_of(record):
     return (p["backend"], e["gpu"] or e["cpu"], p["dtype"], p["head_dim"], p["tile"], p["threads"])
 
 
-def points_of(records):
+def points_of(records, statistic):
     """Each mask once in the order it came in, and once for each order that changed it."""
     points, came = [], {}
     for r in records:
@@ -136,10 +143,10 @@ def points_of(records):
 
         # The natural order is timed beside each pipeline: the median of those is its point.
         same = (p["mask"], p["batch"], p["heads"], p["kv_heads"], p["seed"])
-        came.setdefault(same, (r, point, []))[2].append(r["ms"]["natural"]["median"])
+        came.setdefault(same, (r, point, []))[2].append(r["ms"]["natural"][statistic])
         if r["ms"]["permuted"]:
             text = f"{p['mask']} · {p['pipeline']}"
-            points.append(point(r["after"], r["ms"]["permuted"]["median"], False, text))
+            points.append(point(r["after"], r["ms"]["permuted"][statistic], False, text))
     for r, point, times in came.values():
         points.append(point(r["before"], float(np.median(times)), True, r["problem"]["mask"]))
     return points
@@ -173,7 +180,7 @@ def r_squared(measured, predicted):
 
 def styles(families):
     markers = "osD^vPX*<>hp"
-    colours = plt.get_cmap("tab20")(np.linspace(0, 1, 20))[[0, 2, 4, 6, 8, 10, 12, 16, 18, 1, 5, 9]]
+    colours = [plt.get_cmap("tab20").colors[i] for i in (0, 2, 4, 6, 8, 10, 12, 16, 18, 1, 5, 9)]
     return {
         f: (colours[i % len(colours)], markers[(i + i // len(colours)) % len(markers)])
         for i, f in enumerate(families)
@@ -279,19 +286,24 @@ def draw_fit(setting, points, excluded, min_ms, out):
     save(figure, out)
 
 
-def command_fit(args):
-    records = read_records(args.results)
-    if not records:
-        fail("no successful records in " + ", ".join(args.results))
+def draw_fits(records, excluded, min_ms, statistic, out):
+    """One figure for each setting, the one with the most records first."""
     settings = {}
     for record in records:
         settings.setdefault(setting_of(record), []).append(record)
-    out = Path(args.output)
     for index, (setting, group) in enumerate(sorted(settings.items(), key=lambda x: -len(x[1]))):
         if index > 0:
             print()
         file = out if index == 0 else out.with_stem(f"{out.stem}.{index + 1}")
-        draw_fit(setting, points_of(group), set(args.exclude.split(",")), args.min_ms, file)
+        draw_fit(setting, points_of(group, statistic), excluded, min_ms, file)
+
+
+def command_fit(args):
+    records = read_records(args.results)
+    if not records:
+        fail("no successful records in " + ", ".join(args.results))
+    draw_fits(records, set(args.exclude.split(",")), args.min_ms, args.statistic,
+              Path(args.output))
 
 
 # ---------------------------------------------------------------- maps
@@ -339,11 +351,12 @@ def draw_maps(files, titles, heading, out):
         Patch(facecolor=STRONG, label="partial, dense"),
         Patch(facecolor=FULL, label="full"),
     ]
-    figure.legend(handles=handles, loc="lower center", ncol=4, fontsize=9, handlelength=1.1,
-                  bbox_to_anchor=(0.5, -0.05))
+    figure.canvas.draw()  # only now are the places of the panels known
+    box = axes[0][0].get_position()
+    figure.legend(handles=handles, loc="upper center", ncol=4, fontsize=9, handlelength=1.1,
+                  bbox_to_anchor=(0.5, box.y0 - 0.11))
     if heading:
-        figure.suptitle(heading, x=axes[0][0].get_position().x0, ha="left", y=1.04, fontsize=13,
-                        fontweight="bold")
+        figure.text(box.x0, box.y1 + 0.14, heading, fontsize=13, fontweight="bold")
     save(figure, out)
 
 
@@ -352,6 +365,46 @@ def command_maps(args):
     if len(titles) != len(args.maps):
         fail(f"{len(args.maps)} maps but {len(titles)} titles", 2)
     draw_maps(args.maps, titles, args.heading, Path(args.output))
+
+
+# ---------------------------------------------------------------- demo
+
+
+def best_orders(records, count):
+    """The record with the fewest tiles of each family, the largest falls first."""
+    def left(record):
+        return record["after"]["nonempty"] / record["before"]["nonempty"]
+
+    best = {}
+    for record in records:
+        family = record["label"].split(",")[0] or family_of(record["problem"]["mask"])
+        if family not in best or left(record) < left(best[family]):
+            best[family] = record
+    return sorted(best.values(), key=left)[:count]
+
+
+def command_demo(args):
+    records = read_records([args.results])
+    if not records:
+        fail(f"no successful records in {args.results}")
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    # A demo measures few masks, some of them quick: all take part in the fit.
+    draw_fits(records, {"dense", "causal"}, 0, "median", out / "occupancy.png")
+    for record in best_orders(records, args.pictures):
+        p = record["problem"]
+        name = record["label"] or p["mask"]
+        with tempfile.TemporaryDirectory() as folder:
+            maps = []
+            for pipeline in ("natural", p["pipeline"]):
+                maps.append(Path(folder) / f"{len(maps)}.npy")
+                command = [args.program, "fill", p["mask"], "--pipeline", pipeline, "--tiles",
+                           p["tile"], "--seed", str(p["seed"]), "--map", str(maps[-1])]
+                run = subprocess.run(command, capture_output=True, text=True, check=False)
+                if run.returncode != 0:
+                    fail(run.stderr.strip() or f"{args.program} returned {run.returncode}")
+            slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+            draw_maps(maps, ["as it came", p["pipeline"]], name, out / f"tiles-{slug}.png")
 
 
 def save(figure, out):
@@ -375,6 +428,8 @@ def main():
                          help="left out of the fit and predicted by it (default: %(default)s)")
     command.add_argument("--min-ms", type=float, default=5.0,
                          help="points below are drawn but not fitted (default: %(default)s)")
+    command.add_argument("--statistic", choices=["median", "q1", "min"], default="median",
+                         help="of each timing (default: %(default)s)")
     command.set_defaults(run=command_fit)
     command = commands.add_parser("maps", help="tile maps side by side")
     command.add_argument("maps", nargs="+", metavar="MAP.npy")
@@ -382,6 +437,12 @@ def main():
     command.add_argument("--titles", nargs="+", metavar="TITLE")
     command.add_argument("--heading", default="")
     command.set_defaults(run=command_maps)
+    command = commands.add_parser("demo", help="the pictures of a sweep's results")
+    command.add_argument("results", metavar="RESULTS.jsonl")
+    command.add_argument("--program", required=True, metavar="BLOCKFILL")
+    command.add_argument("--out", required=True, metavar="FOLDER")
+    command.add_argument("--pictures", type=int, default=3, help="tile maps (default: %(default)s)")
+    command.set_defaults(run=command_demo)
     args = parser.parse_args()
     args.run(args)
 
