@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -66,6 +67,13 @@ class ItemTest {
   std::array<unsigned char, 8> exponent_{};
 };
 
+/// Whether the next eight bytes are all zero: most of a sparse mask is.
+bool is_zero_word(const char* bytes) {
+  std::uint64_t word = 0;
+  std::memcpy(&word, bytes, sizeof(word));
+  return word == 0;
+}
+
 }  // namespace
 
 reorder::Csr read_dense_npy(std::string_view bytes, const std::string& source) {
@@ -91,16 +99,27 @@ reorder::Csr read_dense_npy(std::string_view bytes, const std::string& source) {
   std::vector<std::int64_t> offsets{0};
   offsets.reserve(static_cast<std::size_t>(n_rows) + 1);
   std::vector<std::int32_t> columns;
-  const char* item = array.data.data();
-  for (std::int32_t i = 0; i < n_rows; ++i) {
-    for (std::int32_t j = 0; j < n_cols; ++j, item += array.item_size) {
-      if (!test.is_nonzero(item)) continue;
-      if (!test.is_finite(item)) {
-        fail(source, "has an infinity or NaN at [" + std::to_string(array.fortran_order ? j : i) +
-                         ", " + std::to_string(array.fortran_order ? i : j) +
-                         "]; it looks like an additive mask, save it as booleans");
+  const std::size_t items_per_word = sizeof(std::uint64_t) / array.item_size;
+  const std::size_t row_items = static_cast<std::size_t>(n_cols);
+  const char* row = array.data.data();
+  for (std::int32_t i = 0; i < n_rows; ++i, row += row_items * array.item_size) {
+    for (std::size_t j = 0; j < row_items;) {
+      const char* item = row + j * array.item_size;
+      if (j + items_per_word <= row_items && is_zero_word(item)) {
+        j += items_per_word;
+        continue;
       }
-      columns.push_back(j);
+      if (test.is_nonzero(item)) {
+        if (!test.is_finite(item)) {
+          const std::string row_and_column = array.fortran_order
+                                                 ? std::to_string(j) + ", " + std::to_string(i)
+                                                 : std::to_string(i) + ", " + std::to_string(j);
+          fail(source, "has an infinity or NaN at [" + row_and_column +
+                           "]; it looks like an additive mask, save it as booleans");
+        }
+        columns.push_back(static_cast<std::int32_t>(j));
+      }
+      ++j;
     }
     offsets.push_back(static_cast<std::int64_t>(columns.size()));
   }

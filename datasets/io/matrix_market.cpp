@@ -31,7 +31,11 @@ std::string shown(std::string_view text) {
 /// Cuts a source into lines through one large buffer.
 class LineReader {
  public:
-  explicit LineReader(ByteSource& source) : source_(source), buffer_(kBufferSize) {}
+  explicit LineReader(ByteSource& source)
+      : source_(source),
+        buffer_(
+            static_cast<std::size_t>(std::min<std::uint64_t>(kBufferSize, source.max_size() + 1))) {
+  }
 
   /// The next line without its end; false after the last one. The text holds until the next call.
   bool next(std::string_view& line) {

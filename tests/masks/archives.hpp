@@ -24,8 +24,8 @@ class StringSink final : public ByteSink {
 inline std::string zip(const std::vector<std::pair<std::string, std::string>>& members) {
   StringSink sink;
   ZipWriter archive(sink);
-  for (const auto& [name, bytes] : members) {
-    archive.add(name, [&](const ZipWriter::Emit& emit) { emit(bytes); });
+  for (const auto& member : members) {
+    archive.add(member.first, [&](const ZipWriter::Emit& emit) { emit(member.second); });
   }
   archive.finish();
   return sink.bytes;
