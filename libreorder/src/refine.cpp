@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "refine.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include "members.hpp"
+#include "parallel.hpp"
+#include "tile_rows.hpp"
+#include "tile_search.hpp"
+
+namespace reorder {
+namespace {
+
+// Measured on the generators' families; the search is not sensitive to any of them by a factor of
+// two.
+constexpr int kTurnsPerRound = 5;        // of rows and columns each
+constexpr double kFadedOut = 0.9;        // share of the turns after which nothing is smoothed
+constexpr double kBalanceFirst = 0.003;  // prices of the squared excess of a tile
+constexpr double kBalanceLast = 0.2;
+constexpr double kEntriesPerSmoothing = 10;
+constexpr double kLeastSmoothing = 3;
+constexpr double kMostSmoothing = 40;
+constexpr double kLastSmoothing = 2;  // while rows are exchanged
+
+// Work, in entries read: weighing a move looks at 16 prices for a pin.
+constexpr std::int64_t kWorkPerPin = 8;
+
+std::size_t at(std::int64_t i) {
+  return static_cast<std::size_t>(i);
+}
+
+std::vector<std::int32_t> chunks(std::int32_t n, std::int32_t size) {
+  std::vector<std::int32_t> result;
+  for (std::int64_t begin = 0; begin < n; begin += size) {
+    result.push_back(static_cast<std::int32_t>(std::min<std::int64_t>(size, n - begin)));
+  }
+  return result;
+}
+
+Grouping in_order(std::int32_t n, std::int32_t size) {
+  Grouping grouping{.of = std::vector<std::int32_t>(at(n)), .capacity = chunks(n, size)};
+  for (std::int32_t i = 0; i < n; ++i) grouping.of[at(i)] = i / size;
+  return grouping;
+}
+
+/// Rows of `pattern` as items whose features are classes of columns.
+Items items_of(const CsrView& pattern, std::span<const std::int32_t> feature_of,
+               std::int32_t n_features, int threads) {
+  constexpr std::int32_t kRowsAtATime = 1024;
+  const auto n_chunks = at(ceil_div(pattern.n_rows, kRowsAtATime));
+  std::vector<std::vector<Pin>> pins(n_chunks);
+  std::vector<std::vector<std::int32_t>> counts(at(std::max(threads, 1)));
+  std::vector<std::int64_t> sizes(at(pattern.n_rows) + 1);
+  parallel_for(n_chunks, threads, [&](std::size_t chunk, std::size_t worker) {
+    std::vector<std::int32_t>& count = counts[worker];
+    count.resize(at(n_features));
+    const auto begin = static_cast<std::int32_t>(chunk) * kRowsAtATime;
+    const std::int32_t end = std::min(pattern.n_rows - begin, kRowsAtATime) + begin;
+    for (std::int32_t row = begin; row < end; ++row) {
+      const std::size_t first = pins[chunk].size();
+      for (const std::int32_t col : pattern.row(row)) {
+        const std::int32_t feature = feature_of[at(col)];
+        if (count[at(feature)]++ == 0) pins[chunk].push_back({feature, 0});
+      }
+      for (std::size_t p = first; p < pins[chunk].size(); ++p) {
+        Pin& pin = pins[chunk][p];
+        pin.count = std::exchange(count[at(pin.feature)], 0);
+      }
+      sizes[at(row) + 1] = static_cast<std::int64_t>(pins[chunk].size() - first);
+    }
+  });
+  Items items{.n_features = n_features, .offsets = std::move(sizes), .pins = {}};
+  std::partial_sum(items.offsets.begin(), items.offsets.end(), items.offsets.begin());
+  items.pins.reserve(at(items.offsets.back()));
+  for (const auto& chunk : pins) items.pins.insert(items.pins.end(), chunk.begin(), chunk.end());
+  return items;
+}
+
+/// The objective as prices. Above 1, `smoothing` spreads the price of a tile over its entries.
+Prices prices_of(const Objective& objective, double smoothing) {
+  std::vector<double> price{0};
+  const std::int64_t area = std::int64_t{objective.tile.rows} * objective.tile.cols;
+  switch (objective.kind) {
+    case Objective::Kind::tiles_min:
+      // Entries outside of dense tiles have their price: a slope of its own.
+      for (std::int64_t c = 1; c < std::min(objective.theta, area + 1); ++c) {
+        price.push_back(objective.lambda * static_cast<double>(c));
+      }
+      price.push_back(1);
+      break;
+    case Objective::Kind::tiles:
+    case Objective::Kind::gather:
+    case Objective::Kind::cost_model: {
+      const bool model = objective.kind == Objective::Kind::cost_model;
+      const double tile = model ? objective.t_partial : 1;
+      double missing = 1;
+      do {
+        missing *= 1 - 1 / smoothing;
+        price.push_back(tile * (1 - missing));
+      } while (missing > 1e-4 && static_cast<std::int64_t>(price.size()) < area);
+      if (model && objective.t_full != objective.t_partial) {
+        price.resize(at(area), tile);
+        price.push_back(objective.t_full);
+      }
+    }
+  }
+  const double dearest = *std::max_element(price.begin(), price.end());
+  Prices prices;
+  prices.reserve(price.size());
+  for (const double p : price) {
+    prices.push_back(
+        static_cast<std::int32_t>(std::lround(p / std::max(dearest, 1e-300) * kPriceUnit)));
+  }
+  return prices;
+}
+
+class Refiner {
+ public:
+  Refiner(const CsrView& mask, const Objective& objective, const RefineOptions& options)
+      : mask_(mask),
+        objective_(objective),
+        options_(options),
+        rows_(in_order(mask.n_rows, objective.tile.rows)),
+        cols_(in_order(mask.n_cols, objective.tile.cols)) {
+    if (one_sided()) {
+      column_itself_.resize(at(mask.n_cols));
+      std::iota(column_itself_.begin(), column_itself_.end(), 0);
+    } else {
+      transposed_ = transpose(mask);
+    }
+  }
+
+  Refined run() {
+    Refined result{.ordering = Ordering::identity(mask_.n_rows, mask_.n_cols)};
+    result.before = result.after = evaluate(objective_, mask_, result.ordering);
+    work_ = 2 * mask_.nnz();
+    const int rounds = affordable_rounds();
+    if (rounds > 0) {
+      const double smoothing = first_smoothing();
+      const int turns = rounds * kTurnsPerRound;
+      for (int turn = 0; turn < turns; ++turn) {
+        const double progress = std::min(1.0, turn / (kFadedOut * std::max(turns - 1, 1)));
+        search_turn(static_cast<std::uint64_t>(turn), std::pow(smoothing, 1 - progress),
+                    kBalanceFirst * std::pow(kBalanceLast / kBalanceFirst, progress));
+      }
+      for_each_side(0, [&](const Items& items, Grouping& grouping, SearchStep) {
+        balance(items, grouping, prices_of(objective_, 1));
+      });
+      for (int round = 0; round < rounds; ++round) {
+        exchange_turn(static_cast<std::uint64_t>(turns + round),
+                      std::pow(std::min(smoothing, kLastSmoothing),
+                               1 - static_cast<double>(round) / std::max(rounds - 1, 1)));
+      }
+      keep_if_better(result);
+    }
+    result.work = work_;
+    return result;
+  }
+
+ private:
+  [[nodiscard]] bool one_sided() const { return objective_.kind == Objective::Kind::gather; }
+
+  [[nodiscard]] double first_smoothing() const {
+    if (options_.smoothing > 0) return options_.smoothing;
+    if (one_sided()) return 1;
+    const TileCounts counts = count_tiles(mask_, objective_.tile);
+    const double entries = static_cast<double>(counts.nnz) /
+                           static_cast<double>(std::max<std::int64_t>(counts.nonempty, 1));
+    return std::clamp(entries / kEntriesPerSmoothing, kLeastSmoothing, kMostSmoothing);
+  }
+
+  /// Rounds within the work limit, by the pins in the mask's own order.
+  int affordable_rounds() {
+    std::int64_t turn = 0;
+    std::int64_t exchange = 0;
+    for_each_side(0, [&](const Items& items, Grouping& grouping, SearchStep) {
+      const auto pins = static_cast<std::int64_t>(items.pins.size());
+      turn += mask_.nnz() + search_work(pins);
+      exchange += mask_.nnz() + exchange_work(pins, grouping);
+    });
+    const std::int64_t round = kTurnsPerRound * turn + exchange;
+    const std::int64_t left = std::max<std::int64_t>(options_.work_limit - work_, 0);
+    return static_cast<int>(
+        std::min<std::int64_t>(options_.rounds, left / std::max<std::int64_t>(round, 1)));
+  }
+
+  static std::int64_t search_work(std::int64_t pins) { return 4 * kWorkPerPin * pins; }
+  static std::int64_t exchange_work(std::int64_t pins, const Grouping& grouping) {
+    const std::int64_t size = grouping.capacity.empty() ? 0 : grouping.capacity[0];
+    return kWorkPerPin * pins * (1 + size / 8);
+  }
+
+  /// Calls `act(items, grouping, step)` for rows, then for columns.
+  template <typename Act>
+  void for_each_side(std::uint64_t turn, Act act) {
+    const SearchStep step{.seed = options_.seed + 2 * turn, .threads = options_.threads};
+    if (one_sided()) {
+      act(items_of(mask_, column_itself_, mask_.n_cols, options_.threads), rows_, step);
+      work_ += mask_.nnz();
+      return;
+    }
+    const auto n_row_tiles = static_cast<std::int32_t>(rows_.capacity.size());
+    const auto n_col_tiles = static_cast<std::int32_t>(cols_.capacity.size());
+    act(items_of(mask_, cols_.of, n_col_tiles, options_.threads), rows_, step);
+    SearchStep other = step;
+    ++other.seed;
+    act(items_of(transposed_, rows_.of, n_row_tiles, options_.threads), cols_, other);
+    work_ += 2 * mask_.nnz();
+  }
+
+  void search_turn(std::uint64_t turn, double smoothing, double balance) {
+    const Prices prices = prices_of(objective_, smoothing);
+    for_each_side(turn, [&](const Items& items, Grouping& grouping, SearchStep step) {
+      step.rounds = 2;
+      step.moves_per_item = 2;
+      step.balance = balance;
+      search(items, grouping, prices, step);
+      work_ += search_work(static_cast<std::int64_t>(items.pins.size()));
+    });
+  }
+
+  void exchange_turn(std::uint64_t turn, double smoothing) {
+    const Prices prices = prices_of(objective_, smoothing);
+    for_each_side(turn, [&](const Items& items, Grouping& grouping, const SearchStep& step) {
+      exchange(items, grouping, prices, step);
+      work_ += exchange_work(static_cast<std::int64_t>(items.pins.size()), grouping);
+    });
+  }
+
+  void keep_if_better(Refined& result) const {
+    Ordering found{Permutation(Members(rows_.of, rows_.capacity.size()).list()),
+                   Permutation(Members(cols_.of, cols_.capacity.size()).list()), false};
+    const double value = evaluate(objective_, mask_, found);
+    if (value >= result.before) return;
+    result.ordering = std::move(found);
+    result.after = value;
+  }
+
+  CsrView mask_;
+  Csr transposed_;
+  Objective objective_;
+  RefineOptions options_;
+  Grouping rows_;
+  Grouping cols_;
+  std::vector<std::int32_t> column_itself_;
+  std::int64_t work_ = 0;
+};
+
+}  // namespace
+
+Refined refine(const CsrView& mask, const Objective& objective, const RefineOptions& options) {
+  validate(objective);
+  return Refiner(mask, objective, options).run();
+}
+
+}  // namespace reorder
