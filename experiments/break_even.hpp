@@ -21,9 +21,9 @@ struct CallSamples {
 ///     calls = max(1, ⌈once / saved⌉)
 ///
 /// in medians. The natural order needs a mask built and prepared as well, so only the difference
-/// counts. What is saved is the median over the rounds of natural − reordered: both are timed in the
-/// same round, so a drift of the machine falls out. It counts as a saving only when at least three
-/// rounds in four saved something; otherwise `calls` is absent. Expects `record.ms` and
+/// counts. What is saved is the median over the rounds of natural − reordered: both are timed in
+/// the same round, so a drift of the machine falls out. It counts as a saving only when at least
+/// three rounds in four saved something; otherwise `calls` is absent. Expects `record.ms` and
 /// `record.ordering`.
 void set_break_even(Record& record, const CallSamples& samples);
 

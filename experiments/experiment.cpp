@@ -9,48 +9,11 @@
 #include "experiments/break_even.hpp"
 #include "experiments/build_mask.hpp"
 #include "experiments/gpu.hpp"
+#include "experiments/operands.hpp"
 #include "experiments/parameters.hpp"
 
 namespace experiments {
 namespace {
-
-/// Tensors in a backend's memory.
-struct Operands {
-  Tensor q, k, v, o, lse;
-
-  [[nodiscard]] attn::ForwardArgs args() const {
-    return {.q = q.view, .k = k.view, .v = v.view, .o = o.view, .lse = lse.view, .scale = {}};
-  }
-};
-
-Operands allocate_operands(const attn::Backend& backend, const Inputs& like) {
-  const auto& q = like.q.view;
-  const auto make = [&](const attn::TensorView& view) {
-    return allocate(backend, view.dtype, view.shape);
-  };
-  return {make(q), make(like.k.view), make(like.v.view), make(q),
-          allocate(backend, attn::DType::f32, {q.batch(), q.heads(), q.rows(), 1})};
-}
-
-void copy_in(const attn::Backend& backend, const Inputs& inputs, const Operands& to) {
-  backend.copy_in(to.q.view.data, inputs.q.view.data, inputs.q.bytes());
-  backend.copy_in(to.k.view.data, inputs.k.view.data, inputs.k.bytes());
-  backend.copy_in(to.v.view.data, inputs.v.view.data, inputs.v.bytes());
-}
-
-/// O and LSE on the host.
-struct Outputs {
-  Tensor o, lse;
-};
-
-Outputs copy_out(const attn::Backend& backend, const Operands& from) {
-  const auto fetch = [&](const Tensor& tensor) {
-    Tensor host = allocate(host_backend(), tensor.view.dtype, tensor.view.shape);
-    backend.copy_out(host.view.data, tensor.view.data, tensor.bytes());
-    return host;
-  };
-  return {fetch(from.o), fetch(from.lse)};
-}
 
 /// One measurement, step by step.
 class Measurement {
@@ -188,11 +151,7 @@ class Measurement {
 
   void gather_inputs() const {
     const Inputs& in = data_->inputs;
-    Inputs host;
-    const auto like = [](const Tensor& t) {
-      return allocate(host_backend(), t.view.dtype, t.view.shape);
-    };
-    host = {like(in.q), like(in.k), like(in.v)};
+    const Inputs host{allocate_like(in.q), allocate_like(in.k), allocate_like(in.v)};
     gather(in.q.view, in.k.view, in.v.view, host.q.view, host.k.view, host.v.view);
     copy_in(backend_, host, gathered_);
   }
@@ -221,34 +180,22 @@ class Measurement {
   }
 
   void verify() {
-    poison(operands_);
+    poison(backend_, operands_);
     natural_plan_->forward(operands_.args());
     if (options_.scope == Scope::none) return;
     compare("natural", copy_out(backend_, operands_));
     if (!record_.ordering.reordered) return;
 
-    poison(gathered_);
+    poison(backend_, gathered_);
     permuted_plan_->forward(gathered_.args());
     const Outputs permuted = copy_out(backend_, gathered_);
     const Outputs back{allocate_like(permuted.o), allocate_like(permuted.lse)};
     scatter(permuted.o.view, permuted.lse.view, back.o.view, back.lse.view);
     compare("permuted", back);
 
-    poison(operands_);
+    poison(backend_, operands_);
     fused_plan_->forward(operands_.args());
     compare("fused", copy_out(backend_, operands_));
-  }
-
-  /// Fills O and LSE with NaN: what a backend does not write must not pass for its answer.
-  void poison(const Operands& operands) const {
-    for (const Tensor* tensor : {&operands.o, &operands.lse}) {
-      const std::vector<unsigned char> ones(tensor->bytes(), 0xFF);
-      backend_.copy_in(tensor->view.data, ones.data(), ones.size());
-    }
-  }
-
-  static Tensor allocate_like(const Tensor& tensor) {
-    return allocate(host_backend(), tensor.view.dtype, tensor.view.shape);
   }
 
   void time_attention() {

@@ -186,7 +186,7 @@ struct Record {
   double flops = 0;       ///< 4·D per visited element of the reordered mask, over batch and heads
   std::string best_path;  ///< "natural", "gathered" or "fused": the fastest way to run this order
   std::optional<double> permuted_call_ms;        ///< a call that way, gathers included
-  std::optional<Timing> saved_ms;  ///< natural − such a call, round by round
+  std::optional<Timing> saved_ms;                ///< natural − such a call, round by round
   std::optional<std::int64_t> break_even_calls;  ///< absent: never, or nothing was reordered
   Verification verification;
   Environment environment;

@@ -202,6 +202,7 @@ std::string render_table(const std::vector<Record>& records, TableFormat format)
     out += "\n" + explanation(measured, markdown);
   }
   if (measured.empty() && failed.empty()) out += "no records\n";
+  if (markdown && !measured.empty() && !failed.empty()) out += '\n';
   return out + failures(failed, markdown);
 }
 

@@ -65,7 +65,8 @@ std::string break_even_text(const Record& r) {
   std::string text = three_digits(r.ms->natural.median) + " → " +
                      three_digits(r.permuted_call_ms.value_or(0)) + " ms a call (" + r.best_path +
                      ")";
-  if (!r.break_even_calls) return labelled("break-even", "never: " + text + " saves nothing for sure");
+  if (!r.break_even_calls)
+    return labelled("break-even", "never: " + text + " saves nothing for sure");
   return labelled("break-even", "after " + grouped(*r.break_even_calls) +
                                     (*r.break_even_calls == 1 ? " call, " : " calls, ") + text);
 }

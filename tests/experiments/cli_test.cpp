@@ -226,10 +226,10 @@ TEST(Cli, APluginIsAStrategyLikeAnyOther) {
   const auto builtin = Json::parse(run_blockfill(0, {"list", "--json"}).out);
   ASSERT_EQ(list["strategies"].size(), builtin["strategies"].size() + 1);
   const std::string name = list["strategies"].back()["name"];
-  const auto report = Json::parse(
-      run_blockfill(0, {"run", mask, "-p", name, "-b", "reference", "--plugin",
-                        EXAMPLE_PLUGIN, "--repeats", "1", "--heads", "1", "--json"})
-          .out);
+  const auto report =
+      Json::parse(run_blockfill(0, {"run", mask, "-p", name, "-b", "reference", "--plugin",
+                                    EXAMPLE_PLUGIN, "--repeats", "1", "--heads", "1", "--json"})
+                      .out);
   EXPECT_EQ(report["status"], "ok");
   EXPECT_EQ(report["ordering"]["pipeline"], name);
 
