@@ -202,7 +202,8 @@ def draw_fit(setting, points, excluded, min_ms, out):
     r2 = r_squared(measured, model)
     worst = fitted[int(np.argmax(np.abs(residual)))]
 
-    name = f"{backend}, {dtype}, D={head_dim}, tiles of {tile}, {threads} threads, {machine}"
+    threads_word = "thread" if threads == 1 else "threads"
+    name = f"{backend}, {dtype}, D={head_dim}, tiles of {tile}, {threads} {threads_word}, {machine}"
     print(name)
     print(f"  points     {len(fitted)} fitted, {len(small)} below {min_ms:g} ms, "
           f"{len(predicted)} predicted only")
