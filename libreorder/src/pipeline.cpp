@@ -172,7 +172,11 @@ class Pipeline::Runner {
   /// From an ordering of the mask at hand to the objective's value of the whole.
   using Score = std::function<double(const Ordering&)>;
 
-  Runner(const Context& context, Report* report) : context_(context), report_(report) {}
+  Runner(const Context& context, Report* report) : context_(context), report_(report) {
+    context_.on_candidate = [report](const CandidateReport& candidate) {
+      if (report != nullptr) report->candidates.push_back(candidate);
+    };
+  }
 
   /// All stages one after the other; the orderings composed.
   Ordering run(const Stages& stages, const CsrView& mask, const Score& score) const {

@@ -138,7 +138,7 @@ class Refiner {
     Refined result{.ordering = Ordering::identity(mask_.n_rows, mask_.n_cols)};
     result.before = result.after = evaluate(objective_, mask_, result.ordering);
     work_ = 2 * mask_.nnz();
-    const int rounds = affordable_rounds();
+    const int rounds = result.rounds = affordable_rounds();
     if (rounds > 0) {
       const double smoothing = first_smoothing();
       const int turns = rounds * kTurnsPerRound;

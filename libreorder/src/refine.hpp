@@ -26,6 +26,7 @@ struct Refined {
   Ordering ordering;
   double before = 0;      ///< the objective in the mask's own order
   double after = 0;       ///< never above `before`
+  int rounds = 0;         ///< that the work limit allowed
   std::int64_t work = 0;  ///< entries and prices looked at; the same for any number of threads
 };
 

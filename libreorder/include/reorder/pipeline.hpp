@@ -51,15 +51,6 @@ struct StageReport {
   std::optional<TileCounts> tiles{};  ///< after it; absent for a reduction
 };
 
-/// One candidate of best_of, as reported.
-struct CandidateReport {
-  std::string pipeline;
-  double seconds = 0;
-  double objective = 0;
-  std::string error{};  ///< why it could not run, or ""
-  bool chosen = false;
-};
-
 struct Report {
   std::string pipeline;  ///< canonical text
   std::string objective;

@@ -31,11 +31,22 @@ struct StrategyInfo {
   std::string unavailable{};  ///< why this build cannot run it; "" when it can
 };
 
+/// One candidate of best_of or of a strategy that chooses among several, as reported.
+struct CandidateReport {
+  std::string pipeline;
+  double seconds = 0;
+  double objective = 0;
+  std::string error{};  ///< why it could not run, or ""
+  bool chosen = false;
+};
+
 /// What every strategy is told besides the mask and its own parameters.
 struct Context {
   Objective objective;
   std::uint64_t seed = 0;
   int threads = 1;
+  /// Called once for each candidate that a choosing strategy looked at; may be empty.
+  std::function<void(const CandidateReport&)> on_candidate{};
 };
 
 /// One way to order a mask. Stateless and pure: the answer depends on the mask, the
