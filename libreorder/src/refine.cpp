@@ -24,6 +24,8 @@ constexpr double kBalanceLast = 0.2;
 constexpr double kEntriesPerSmoothing = 10;
 constexpr double kLeastSmoothing = 3;
 constexpr double kMostSmoothing = 40;
+constexpr std::int32_t kLargestBundle = 64;
+constexpr int kBundleRounds = 2;
 constexpr double kLastSmoothing = 2;  // while rows are exchanged
 
 // Work, in entries read: weighing a move looks at 16 prices for a pin.
@@ -78,6 +80,59 @@ Items items_of(const CsrView& pattern, std::span<const std::int32_t> feature_of,
   items.pins.reserve(at(items.offsets.back()));
   for (const auto& chunk : pins) items.pins.insert(items.pins.end(), chunk.begin(), chunk.end());
   return items;
+}
+
+/// Rows of one tile in bundles of equal size, to be moved as one.
+struct Bundles {
+  std::vector<std::int32_t> rows;    ///< bundle by bundle
+  std::vector<std::int32_t> groups;  ///< the tiles that are bundled
+  Items items;
+  Grouping grouping;  ///< of bundles, into places in `groups`
+};
+
+/// Bundles of `size` rows that touch the same tiles, or nearly: the rows of a tile are sorted by
+/// what they touch and cut. A tile of another size than a multiple of `size` stands aside.
+Bundles bundle(const Items& items, const Grouping& grouping, std::int32_t size) {
+  Bundles result;
+  result.items.n_features = items.n_features;
+  const Members members(grouping.of, grouping.capacity.size());
+  std::vector<std::int32_t> count(at(items.n_features));
+  std::vector<std::vector<std::int32_t>> features;
+  for (std::size_t g = 0; g < grouping.capacity.size(); ++g) {
+    const auto rows = members.of(static_cast<std::int32_t>(g));
+    if (static_cast<std::int32_t>(rows.size()) % size != 0 || grouping.capacity[g] % size != 0) {
+      continue;
+    }
+    features.assign(rows.size(), {});
+    std::vector<std::size_t> order(rows.size());
+    std::iota(order.begin(), order.end(), 0);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      for (const Pin& pin : items.of(rows[i])) features[i].push_back(pin.feature);
+      std::sort(features[i].begin(), features[i].end());
+    }
+    std::stable_sort(order.begin(), order.end(),
+                     [&](std::size_t a, std::size_t b) { return features[a] < features[b]; });
+    for (std::size_t begin = 0; begin < order.size(); begin += at(size)) {
+      const std::size_t first = result.items.pins.size();
+      for (std::size_t i = begin; i < begin + at(size); ++i) {
+        const std::int32_t row = rows[order[i]];
+        result.rows.push_back(row);
+        for (const Pin& pin : items.of(row)) {
+          if (count[at(pin.feature)] == 0) result.items.pins.push_back({pin.feature, 0});
+          count[at(pin.feature)] += pin.count;
+        }
+      }
+      for (std::size_t p = first; p < result.items.pins.size(); ++p) {
+        Pin& pin = result.items.pins[p];
+        pin.count = std::exchange(count[at(pin.feature)], 0);
+      }
+      result.items.offsets.push_back(static_cast<std::int64_t>(result.items.pins.size()));
+      result.grouping.of.push_back(static_cast<std::int32_t>(result.groups.size()));
+    }
+    result.groups.push_back(static_cast<std::int32_t>(g));
+    result.grouping.capacity.push_back(grouping.capacity[g] / size);
+  }
+  return result;
 }
 
 /// The objective as prices. Above 1, `smoothing` spreads the price of a tile over its entries.
@@ -150,6 +205,7 @@ class Refiner {
       for_each_side(0, [&](const Items& items, Grouping& grouping, SearchStep) {
         balance(items, grouping, prices_of(objective_, 1));
       });
+      exchange_bundles(static_cast<std::uint64_t>(turns + rounds));
       for (int round = 0; round < rounds; ++round) {
         exchange_turn(static_cast<std::uint64_t>(turns + round),
                       std::pow(std::min(smoothing, kLastSmoothing),
@@ -229,6 +285,33 @@ class Refiner {
       exchange(items, grouping, prices, step);
       work_ += exchange_work(static_cast<std::int64_t>(items.pins.size()), grouping);
     });
+  }
+
+  /// Calls `act(bundles, step)` for both sides and moves the rows to where their bundles went.
+  template <typename Act>
+  void for_each_side_in_bundles(std::uint64_t turn, std::int32_t size, Act act) {
+    for_each_side(turn, [&](const Items& items, Grouping& grouping, const SearchStep& step) {
+      Bundles bundles = bundle(items, grouping, size);
+      act(bundles, step);
+      for (std::size_t i = 0; i < bundles.rows.size(); ++i) {
+        const std::int32_t place = bundles.grouping.of[i / at(size)];
+        grouping.of[at(bundles.rows[i])] = bundles.groups[at(place)];
+      }
+      work_ += 2 * kWorkPerPin * static_cast<std::int64_t>(items.pins.size());
+    });
+  }
+
+  /// Whole runs of like rows change places first, then smaller ones.
+  void exchange_bundles(std::uint64_t turn) {
+    const Prices prices = prices_of(objective_, 1);
+    for (std::int32_t size = kLargestBundle; size > 1; size /= 2) {
+      for (int round = 0; round < kBundleRounds; ++round) {
+        for_each_side_in_bundles(turn++, size, [&](Bundles& bundles, SearchStep step) {
+          step.moves_per_item = 4;
+          exchange(bundles.items, bundles.grouping, prices, step);
+        });
+      }
+    }
   }
 
   void keep_if_better(Refined& result) const {
