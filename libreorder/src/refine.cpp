@@ -25,6 +25,7 @@ constexpr double kEntriesPerSmoothing = 10;
 constexpr double kLeastSmoothing = 3;
 constexpr double kMostSmoothing = 40;
 constexpr std::int32_t kLargestBundle = 64;
+constexpr int kBundleSizes = 6;  // 64, 32, ... 2
 constexpr int kBundleRounds = 2;
 constexpr double kLastSmoothing = 2;  // while rows are exchanged
 
@@ -193,26 +194,15 @@ class Refiner {
     Refined result{.ordering = Ordering::identity(mask_.n_rows, mask_.n_cols)};
     result.before = result.after = evaluate(objective_, mask_, result.ordering);
     work_ = 2 * mask_.nnz();
+    smoothing_ = first_smoothing();
     const int rounds = result.rounds = affordable_rounds();
-    if (rounds > 0) {
-      const double smoothing = first_smoothing();
-      const int turns = rounds * kTurnsPerRound;
-      for (int turn = 0; turn < turns; ++turn) {
-        const double progress = std::min(1.0, turn / (kFadedOut * std::max(turns - 1, 1)));
-        search_turn(static_cast<std::uint64_t>(turn), std::pow(smoothing, 1 - progress),
-                    kBalanceFirst * std::pow(kBalanceLast / kBalanceFirst, progress));
-      }
-      for_each_side(0, [&](const Items& items, Grouping& grouping, SearchStep) {
-        balance(items, grouping, prices_of(objective_, 1));
-      });
-      exchange_bundles(static_cast<std::uint64_t>(turns + rounds));
-      for (int round = 0; round < rounds; ++round) {
-        exchange_turn(static_cast<std::uint64_t>(turns + round),
-                      std::pow(std::min(smoothing, kLastSmoothing),
-                               1 - static_cast<double>(round) / std::max(rounds - 1, 1)));
-      }
-      keep_if_better(result);
+    if (rounds > 0) search_rows(rounds);
+    if (rounds > 0 || bundles_work() <= options_.work_limit - work_) {
+      exchange_bundles();
+      result.searched = true;
     }
+    for (int round = 0; round < rounds; ++round) exchange_turn(round, rounds);
+    if (result.searched) keep_if_better(result);
     result.work = work_;
     return result;
   }
@@ -233,7 +223,7 @@ class Refiner {
   int affordable_rounds() {
     std::int64_t turn = 0;
     std::int64_t exchange = 0;
-    for_each_side(0, [&](const Items& items, Grouping& grouping, SearchStep) {
+    for_each_side([&](const Items& items, Grouping& grouping, SearchStep) {
       const auto pins = static_cast<std::int64_t>(items.pins.size());
       turn += mask_.nnz() + search_work(pins);
       exchange += mask_.nnz() + exchange_work(pins, grouping);
@@ -250,10 +240,27 @@ class Refiner {
     return kWorkPerPin * pins * (1 + size / 8);
   }
 
+  /// Single rows, and sizes that are exact in the end.
+  void search_rows(int rounds) {
+    const int turns = rounds * kTurnsPerRound;
+    for (int turn = 0; turn < turns; ++turn) {
+      const double progress = std::min(1.0, turn / (kFadedOut * std::max(turns - 1, 1)));
+      search_turn(std::pow(smoothing_, 1 - progress),
+                  kBalanceFirst * std::pow(kBalanceLast / kBalanceFirst, progress));
+    }
+    for_each_side([&](const Items& items, Grouping& grouping, SearchStep) {
+      balance(items, grouping, prices_of(objective_, 1));
+    });
+  }
+
+  [[nodiscard]] std::int64_t bundles_work() const {
+    return kBundleSizes * kBundleRounds * 2 * mask_.nnz();
+  }
+
   /// Calls `act(items, grouping, step)` for rows, then for columns.
   template <typename Act>
-  void for_each_side(std::uint64_t turn, Act act) {
-    const SearchStep step{.seed = options_.seed + 2 * turn, .threads = options_.threads};
+  void for_each_side(Act act) {
+    const SearchStep step{.seed = options_.seed + 2 * turn_++, .threads = options_.threads};
     if (one_sided()) {
       act(items_of(mask_, column_itself_, mask_.n_cols, options_.threads), rows_, step);
       work_ += mask_.nnz();
@@ -268,9 +275,9 @@ class Refiner {
     work_ += 2 * mask_.nnz();
   }
 
-  void search_turn(std::uint64_t turn, double smoothing, double balance) {
+  void search_turn(double smoothing, double balance) {
     const Prices prices = prices_of(objective_, smoothing);
-    for_each_side(turn, [&](const Items& items, Grouping& grouping, SearchStep step) {
+    for_each_side([&](const Items& items, Grouping& grouping, SearchStep step) {
       step.rounds = 2;
       step.moves_per_item = 2;
       step.balance = balance;
@@ -279,9 +286,11 @@ class Refiner {
     });
   }
 
-  void exchange_turn(std::uint64_t turn, double smoothing) {
-    const Prices prices = prices_of(objective_, smoothing);
-    for_each_side(turn, [&](const Items& items, Grouping& grouping, const SearchStep& step) {
+  void exchange_turn(int round, int rounds) {
+    const double smoothing = std::min(smoothing_, kLastSmoothing);
+    const double progress = static_cast<double>(round) / std::max(rounds - 1, 1);
+    const Prices prices = prices_of(objective_, std::pow(smoothing, 1 - progress));
+    for_each_side([&](const Items& items, Grouping& grouping, const SearchStep& step) {
       exchange(items, grouping, prices, step);
       work_ += exchange_work(static_cast<std::int64_t>(items.pins.size()), grouping);
     });
@@ -289,8 +298,8 @@ class Refiner {
 
   /// Calls `act(bundles, step)` for both sides and moves the rows to where their bundles went.
   template <typename Act>
-  void for_each_side_in_bundles(std::uint64_t turn, std::int32_t size, Act act) {
-    for_each_side(turn, [&](const Items& items, Grouping& grouping, const SearchStep& step) {
+  void for_each_side_in_bundles(std::int32_t size, Act act) {
+    for_each_side([&](const Items& items, Grouping& grouping, const SearchStep& step) {
       Bundles bundles = bundle(items, grouping, size);
       act(bundles, step);
       for (std::size_t i = 0; i < bundles.rows.size(); ++i) {
@@ -302,11 +311,11 @@ class Refiner {
   }
 
   /// Whole runs of like rows change places first, then smaller ones.
-  void exchange_bundles(std::uint64_t turn) {
+  void exchange_bundles() {
     const Prices prices = prices_of(objective_, 1);
     for (std::int32_t size = kLargestBundle; size > 1; size /= 2) {
       for (int round = 0; round < kBundleRounds; ++round) {
-        for_each_side_in_bundles(turn++, size, [&](Bundles& bundles, SearchStep step) {
+        for_each_side_in_bundles(size, [&](Bundles& bundles, SearchStep step) {
           step.moves_per_item = 4;
           exchange(bundles.items, bundles.grouping, prices, step);
         });
@@ -331,6 +340,8 @@ class Refiner {
   Grouping cols_;
   std::vector<std::int32_t> column_itself_;
   std::int64_t work_ = 0;
+  double smoothing_ = 1;
+  std::uint64_t turn_ = 0;  ///< seeds of one run do not repeat
 };
 
 }  // namespace

@@ -11,7 +11,7 @@
 namespace reorder {
 
 struct RefineOptions {
-  int rounds = 8;
+  int rounds = 8;  ///< 0 exchanges bundles of like rows alone, for masks of millions of entries
   /// How far the first rounds look beyond the objective: in them a tile of c entries costs
   /// 1 - (1 - 1/smoothing)^c, so that a tile is emptied entry by entry. 0 chooses by the mean
   /// number of entries in a tile; 1 is the objective itself from the start.
@@ -27,6 +27,7 @@ struct Refined {
   double before = 0;      ///< the objective in the mask's own order
   double after = 0;       ///< never above `before`
   int rounds = 0;         ///< that the work limit allowed
+  bool searched = false;  ///< at least bundles were exchanged
   std::int64_t work = 0;  ///< entries and prices looked at; the same for any number of threads
 };
 

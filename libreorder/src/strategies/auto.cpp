@@ -23,6 +23,10 @@ constexpr double kWorkPerSecond = 2.5e8;
 // A run that takes this many times the seconds it was given is cut short: a slow machine.
 constexpr double kPatience = 4;
 
+constexpr double kWorkToEvaluate = 0.5;  // an entry, by the objective
+// No search is begun with less, an entry: a round takes more than this.
+constexpr double kWorkToSearch = 20;
+
 constexpr double kWorthReordering = 0.995;  // less gain than this is not worth a gather
 constexpr double kSymmetricMayCost = 1.01;  // one token order serves a whole network
 constexpr double kNearTheBound = 1.01;
@@ -87,16 +91,16 @@ struct Candidate {
 std::vector<Candidate> candidates_for(const Features& f) {
   std::vector<Candidate> list;
   const std::string peel = f.hubs > 0 ? "peel|" : "";
-  if (f.square && !f.symmetric) list.push_back({"staircase", 10 * f.nnz + 100 * f.n});
-  if (f.symmetric) list.push_back({peel + "rcm", 5 * f.nnz + 100 * f.n});
-  list.push_back({peel + "signature|bipartite_rcm", 9 * f.nnz + 100 * f.n});
-  list.push_back({"grow", 10 * f.nnz + 3 * f.shared + 100 * f.n});
+  if (f.square && !f.symmetric) list.push_back({"staircase", 5 * f.nnz + 100 * f.n});
+  if (f.symmetric) list.push_back({peel + "rcm", 3 * f.nnz + 40 * f.n});
+  list.push_back({peel + "signature|bipartite_rcm", 6 * f.nnz + 300 * f.n});
+  list.push_back({"grow", 3 * f.nnz + 2 * f.shared + 200 * f.n});
   list.push_back({peel + "metis_rb", 20 * f.nnz + 1500 * f.n});
   if (f.square) {
     list.push_back({"amd", 20 * f.nnz + 200 * f.n});
     list.push_back({"metis_nd", 20 * f.nnz + 1500 * f.n});
   }
-  if (f.hubs > 0) list.push_back({"signature|bipartite_rcm", 9 * f.nnz + 100 * f.n});
+  if (f.hubs > 0) list.push_back({"signature|bipartite_rcm", 6 * f.nnz + 300 * f.n});
   return list;
 }
 
@@ -152,7 +156,7 @@ class Auto {
   }
 
   void try_candidate(const Candidate& candidate) {
-    const double work = candidate.work + static_cast<double>(mask_.nnz());
+    const double work = candidate.work + kWorkToEvaluate * static_cast<double>(mask_.nnz());
     if (work > left_) {
       return skip(candidate.pipeline, "not tried: expected work of " + text(work) + ", " +
                                           text(std::max(left_, 0.0)) + " is left");
@@ -194,7 +198,7 @@ class Auto {
   /// The best before the search is often not the best after it, so several get a short one, and
   /// parts of METIS always do: where they win, they are far behind at first.
   void refine_best() {
-    if (near_the_bound()) return;
+    if (near_the_bound() || left_ < kWorkToSearch * static_cast<double>(mask_.nnz())) return;
     std::vector<std::size_t> starts;
     for (std::size_t i = 0; i < found_.size(); ++i) starts.push_back(i);
     std::stable_sort(starts.begin(), starts.end(), [&](std::size_t a, std::size_t b) {
@@ -244,7 +248,7 @@ class Auto {
                 .seed = context_.seed,
                 .threads = context_.threads});
     left_ -= static_cast<double>(refined.work);
-    if (refined.rounds == 0) {
+    if (!refined.searched) {
       skip(pipeline, "not tried: the work that is left is less than that of a round");
       return 0;
     }

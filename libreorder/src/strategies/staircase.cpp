@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <utility>
 #include <vector>
@@ -18,6 +19,9 @@ namespace {
 std::size_t at(std::int64_t i) {
   return static_cast<std::size_t>(i);
 }
+
+constexpr std::int64_t kEntriesCounted = 100'000'000;
+constexpr std::int64_t kMostPackings = 16;
 
 /// Weakly connected components, numbered by their first tokens. Union-find with path halving.
 Components components_of(const CsrView& mask) {
@@ -264,13 +268,25 @@ Ordering staircase(const CsrView& mask, Tile tile, std::uint64_t seed) {
 
   std::vector<std::size_t> begins(runs.size() + 1);
   for (std::size_t c = 0; c < runs.size(); ++c) begins[c + 1] = begins[c] + at(runs[c].length);
-  std::vector<std::int32_t> order;
-  order.reserve(apart.size());
-  for (const std::int32_t c : pack(runs, tile.rows, Random(seed))) {
-    order.insert(order.end(), apart.begin() + static_cast<std::ptrdiff_t>(begins[at(c)]),
-                 apart.begin() + static_cast<std::ptrdiff_t>(begins[at(c) + 1]));
+  // The packer knows of each run no more than two numbers, so a few of its answers are counted.
+  const std::int64_t n_tried = std::clamp<std::int64_t>(
+      kEntriesCounted / std::max<std::int64_t>(mask.nnz(), 1), 1, kMostPackings);
+  Ordering best;
+  std::int64_t least = std::numeric_limits<std::int64_t>::max();
+  for (std::int64_t tried = 0; tried < (runs.size() < 2 ? 1 : n_tried); ++tried) {
+    std::vector<std::int32_t> order;
+    order.reserve(apart.size());
+    for (const std::int32_t c : pack(runs, tile.rows, Random(seed, at(tried)))) {
+      order.insert(order.end(), apart.begin() + static_cast<std::ptrdiff_t>(begins[at(c)]),
+                   apart.begin() + static_cast<std::ptrdiff_t>(begins[at(c) + 1]));
+    }
+    Ordering packed = Ordering::same(Permutation(std::move(order)));
+    const std::int64_t tiles = count_tiles(mask, packed, tile).nonempty;
+    if (tiles >= least) continue;
+    least = tiles;
+    best = std::move(packed);
   }
-  return Ordering::same(Permutation(std::move(order)));
+  return best;
 }
 
 }  // namespace
