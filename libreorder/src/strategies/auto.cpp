@@ -25,7 +25,7 @@ constexpr double kPatience = 4;
 
 constexpr double kWorkToEvaluate = 0.5;  // an entry, by the objective
 // No search is begun with less, an entry: a round takes more than this.
-constexpr double kWorkToSearch = 20;
+constexpr double kWorkToSearch = 40;
 
 constexpr double kWorthReordering = 0.995;  // less gain than this is not worth a gather
 constexpr double kSymmetricMayCost = 1.01;  // one token order serves a whole network
@@ -49,18 +49,24 @@ struct Features {
         square(mask.is_square()) {
     const std::vector<std::int32_t> rows = row_degrees(mask);
     const std::vector<std::int32_t> cols = col_degrees(mask);
-    hubs = hubs_among(rows) + hubs_among(cols);
-    for (const double degree : cols) shared += degree * std::ceil(degree / tile.rows);
+    const double common = hub_threshold(cols);
+    hubs = count_above(rows, hub_threshold(rows)) + count_above(cols, common);
+    for (const double degree : cols) {
+      if (degree <= common) shared += degree * std::ceil(degree / tile.rows);
+    }
     symmetric = square && rows == cols && mirrored_in_a_sample(mask);
   }
 
  private:
-  static std::int64_t hubs_among(std::vector<std::int32_t> degrees) {
+  static double hub_threshold(std::vector<std::int32_t> degrees) {
     std::erase(degrees, 0);
     if (degrees.empty()) return 0;
     const auto middle = degrees.begin() + static_cast<std::ptrdiff_t>(degrees.size() / 2);
     std::nth_element(degrees.begin(), middle, degrees.end());
-    const double threshold = 8.0 * *middle;
+    return 8.0 * *middle;
+  }
+
+  static std::int64_t count_above(const std::vector<std::int32_t>& degrees, double threshold) {
     return std::count_if(degrees.begin(), degrees.end(),
                          [&](std::int32_t degree) { return degree > threshold; });
   }
@@ -207,8 +213,12 @@ class Auto {
     const auto last = std::find_if(starts.begin(), starts.end(), [&](std::size_t i) {
       return reports_[found_[i].report].pipeline.ends_with("metis_rb");
     });
-    std::size_t n_starts = std::min(starts.size(), kRefined);
-    if (last != starts.end() && last - starts.begin() >= static_cast<std::ptrdiff_t>(n_starts)) {
+    // Fewer where the work that is left would not do for all.
+    const auto affordable = static_cast<std::size_t>(
+        left_ / (kWorkToSearch * static_cast<double>(std::max<std::int64_t>(mask_.nnz(), 1))));
+    std::size_t n_starts = std::min({starts.size(), kRefined, affordable});
+    if (last != starts.end() && last - starts.begin() >= static_cast<std::ptrdiff_t>(kRefined) &&
+        affordable > kRefined) {
       std::rotate(starts.begin() + static_cast<std::ptrdiff_t>(n_starts), last, last + 1);
       ++n_starts;
     }
@@ -217,7 +227,8 @@ class Auto {
     std::size_t best_start = starts[0];
     double best = found_[starts[0]].objective;
     double work_of_best = 0;
-    const double share = left_ / (2 * static_cast<double>(starts.size()));
+    const double share = std::max(left_ / (2 * static_cast<double>(starts.size())),
+                                  kWorkToSearch * static_cast<double>(mask_.nnz()));
     for (const std::size_t i : starts) {
       const double work = search_from(i, kTrialRounds, share);
       if (work > 0 && found_.back().objective < best) {
@@ -234,10 +245,10 @@ class Auto {
 
   /// Returns the work it took.
   double search_from(std::size_t i, int rounds, double work_limit) {
-    const std::string pipeline =
-        reports_[found_[i].report].pipeline + "|swap(" + std::to_string(rounds) + ")";
+    const std::string& start_text = reports_[found_[i].report].pipeline;
+    const auto text_of = [&](int n) { return start_text + "|swap(" + std::to_string(n) + ")"; };
     if (out_of_time()) {
-      skip(pipeline, "budget_cut");
+      skip(text_of(rounds), "budget_cut");
       return 0;
     }
     const Clock::time_point start = Clock::now();
@@ -249,10 +260,10 @@ class Auto {
                 .threads = context_.threads});
     left_ -= static_cast<double>(refined.work);
     if (!refined.searched) {
-      skip(pipeline, "not tried: the work that is left is less than that of a round");
+      skip(text_of(rounds), "not tried: the work that is left is less than that of a round");
       return 0;
     }
-    add(pipeline, found_[i].ordering.then(refined.ordering), seconds_since(start));
+    add(text_of(refined.rounds), found_[i].ordering.then(refined.ordering), seconds_since(start));
     return static_cast<double>(refined.work);
   }
 

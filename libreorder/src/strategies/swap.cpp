@@ -13,9 +13,10 @@ StrategyPtr make_swap() {
        .citation = "own; after Kernighan and Lin, Bell Syst. Tech. J. 49 (1970)",
        .params = {{.name = "rounds",
                    .fallback = std::int64_t{8},
-                   .min = 1,
+                   .min = 0,
                    .max = 10000,
-                   .summary = "of ten passes over rows and columns"},
+                   .summary =
+                       "of ten passes over rows and columns; 0 moves bundles of like rows alone"},
                   {.name = "smoothing",
                    .fallback = 0.0,
                    .min = 0,
