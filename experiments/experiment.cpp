@@ -58,7 +58,7 @@ class Measurement {
     v.scope = data_->oracle.scope();
     v.rows = data_->oracle.rows();
     v.rows_total = data_->oracle.rows_total();
-    v.tolerance = data_->oracle.tolerance();
+    v.tolerance = options_.tolerance * data_->oracle.tolerance();
   }
 
   /// One-off steps are repeated within the same limits as attention.
@@ -171,7 +171,7 @@ class Measurement {
   }
 
   void compare(const std::string& path, const Outputs& outputs) {
-    const auto check = data_->oracle.compare(outputs.o.view, outputs.lse.view);
+    const auto check = data_->oracle.compare(outputs.o.view, outputs.lse.view, options_.tolerance);
     auto& v = record_.verification;
     v.max_error = std::max(v.max_error, check.max_error);
     v.max_lse_error = std::max(v.max_lse_error, check.max_lse_error);

@@ -16,6 +16,7 @@ namespace experiments {
 struct MeasureOptions {
   Repeats repeats;
   Scope scope = Scope::automatic;
+  double tolerance = 1;  ///< allowed errors, as a multiple of the oracle's own
 };
 
 /// What several measurements of one mask share: the tensors and the oracle, made once for each

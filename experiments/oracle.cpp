@@ -183,7 +183,10 @@ Oracle::Oracle(const reorder::CsrView& mask, const Inputs& inputs, float scale, 
   lse_tolerance_ = 2 * plain_lse_error + 1e-4;
 }
 
-Oracle::Check Oracle::compare(const attn::TensorView& o, const attn::TensorView& lse) const {
+Oracle::Check Oracle::compare(const attn::TensorView& o, const attn::TensorView& lse,
+                              double multiple) const {
+  const double lse_limit = multiple * lse_tolerance_;
+  const double nmse_limit = multiple * kLimitNmse;
   Check check;
   double squared_error = 0;
   double squared_value = 0;
@@ -201,7 +204,7 @@ Oracle::Check Oracle::compare(const attn::TensorView& o, const attn::TensorView&
       const double actual = element(o, row.b, row.h, row.i, static_cast<std::int64_t>(d));
       double error = std::abs(actual - row.o[d]);
       if (!(error < kInfinity)) error = kInfinity;  // NaN too
-      const double limit = empty ? 0 : tolerance_;
+      const double limit = empty ? 0 : multiple * tolerance_;
       if (error > limit) {
         mismatch(row, "O[" + std::to_string(d) + "]", actual, row.o[d], limit);
       }
@@ -212,13 +215,13 @@ Oracle::Check Oracle::compare(const attn::TensorView& o, const attn::TensorView&
     const double actual = element(lse, row.b, row.h, row.i, 0);
     double error = actual == row.lse ? 0 : std::abs(actual - row.lse);
     if (!(error < kInfinity)) error = kInfinity;
-    if (error > lse_tolerance_) mismatch(row, "LSE", actual, row.lse, lse_tolerance_);
+    if (error > lse_limit) mismatch(row, "LSE", actual, row.lse, lse_limit);
     check.max_lse_error = std::max(check.max_lse_error, error);
   }
   check.nmse = squared_value > 0 ? squared_error / squared_value : 0;
-  if (check.mismatch.empty() && check.nmse > kLimitNmse) {
+  if (check.mismatch.empty() && check.nmse > nmse_limit) {
     check.mismatch = "the normalised mean squared error of O is " + scientific(check.nmse) +
-                     ", allowed " + scientific(kLimitNmse);
+                     ", allowed " + scientific(nmse_limit);
   }
   return check;
 }

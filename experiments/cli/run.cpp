@@ -16,6 +16,7 @@ struct RunOptions {
   Problem problem;
   Repeats repeats;
   std::string verify = "auto";
+  double tolerance = 1;
   std::string output;
 };
 
@@ -25,7 +26,8 @@ ExitCode run(const RunOptions& options) {
   problem.seed = options.common.seed;
   problem.threads = options.common.thread_count();
   if (problem.kv_heads == 0) problem.kv_heads = problem.heads;
-  const MeasureOptions measure_options{options.repeats, parse_scope(options.verify)};
+  const MeasureOptions measure_options{options.repeats, parse_scope(options.verify),
+                                       options.tolerance};
   // Misspelt names are told before a large mask is made.
   validate(problem);
   (void)reorder::Pipeline::parse(problem.pipeline, registry);
@@ -67,6 +69,11 @@ void add_run(CLI::App& app, Action& action) {
             ->check(CLI::Range(0.0, 3600.0));
         command.add_option("--verify", options.verify, "auto, whole or none: what fp64 recomputes")
             ->capture_default_str();
+        command
+            .add_option("--tolerance", options.tolerance,
+                        "Allowed errors, as a multiple of the usual ones")
+            ->capture_default_str()
+            ->check(CLI::Range(0.0, 1e6));
         command
             .add_option("-o,--output", options.output, "Append the record to this JSON Lines file")
             ->type_name("FILE");

@@ -83,6 +83,16 @@ TEST(Cli, NoSuchDevice) {
   expect_error(run_blockfill(77, {"run", "causal(n=64)", "--backend", "hopper"}), "hopper");
 }
 
+TEST(Cli, AResultOutsideTheToleranceIsAMismatch) {
+  const std::vector<std::string> command = {"run", "causal(n=64)", "--heads", "1", "--repeats",
+                                            "1",   "--min-time",   "0"};
+  (void)run_blockfill(0, command);
+  auto exact = command;
+  exact.insert(exact.end(), {"--tolerance", "0"});
+  const auto finished = run_blockfill(3, exact);
+  EXPECT_TRUE(has(finished.out, "the oracle has")) << finished.out << finished.err;
+}
+
 TEST(Cli, AFullDiskIsAFailure) {
   if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "no /dev/full on this system";
   expect_error(run_blockfill(1, {"list"}, "/dev/full"), "cannot write to the standard output");
