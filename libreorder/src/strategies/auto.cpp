@@ -31,6 +31,7 @@ constexpr double kWorthReordering = 0.995;  // less gain than this is not worth 
 constexpr double kSymmetricMayCost = 1.01;  // one token order serves a whole network
 constexpr double kNearTheBound = 1.01;
 constexpr std::size_t kRefined = 3;  // starts that get a short search
+constexpr double kHopeless = 1.25;    // times the best start
 constexpr int kTrialRounds = 2;
 constexpr int kMostRounds = 40;
 
@@ -210,9 +211,17 @@ class Auto {
     std::stable_sort(starts.begin(), starts.end(), [&](std::size_t a, std::size_t b) {
       return found_[a].objective < found_[b].objective;
     });
-    const auto last = std::find_if(starts.begin(), starts.end(), [&](std::size_t i) {
+    const auto is_parts = [&](std::size_t i) {
       return reports_[found_[i].report].pipeline.ends_with("metis_rb");
+    };
+    const double hopeless = kHopeless * found_[starts[0]].objective;
+    std::erase_if(starts, [&, previous = -1.0](std::size_t i) mutable {
+      const double objective = found_[i].objective;
+      // Two ways to the same value are as good as always two ways to the same order.
+      const bool again = objective == std::exchange(previous, objective);
+      return again || (objective > hopeless && !is_parts(i));
     });
+    const auto last = std::find_if(starts.begin(), starts.end(), is_parts);
     // Fewer where the work that is left would not do for all.
     const auto affordable = static_cast<std::size_t>(
         left_ / (kWorkToSearch * static_cast<double>(std::max<std::int64_t>(mask_.nnz(), 1))));
