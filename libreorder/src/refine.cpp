@@ -24,6 +24,10 @@ constexpr double kBalanceLast = 0.2;
 constexpr double kEntriesPerSmoothing = 10;
 constexpr double kLeastSmoothing = 3;
 constexpr double kMostSmoothing = 40;
+// Gathered keys are paid for in whole tiles: in the end the first 1/32 of a tile costs all of it.
+constexpr std::int32_t kPriceOfKey = 1 << 10;
+constexpr double kSteepest = 32;
+
 constexpr std::int32_t kLargestBundle = 64;
 constexpr int kBundleSizes = 6;  // 64, 32, ... 2
 constexpr int kBundleRounds = 2;
@@ -148,8 +152,10 @@ Prices prices_of(const Objective& objective, double smoothing) {
       }
       price.push_back(1);
       break;
-    case Objective::Kind::tiles:
     case Objective::Kind::gather:
+      // Rows of a million keys must not overflow.
+      return {0, kPriceOfKey};
+    case Objective::Kind::tiles:
     case Objective::Kind::cost_model: {
       const bool model = objective.kind == Objective::Kind::cost_model;
       const double tile = model ? objective.t_partial : 1;
@@ -260,7 +266,10 @@ class Refiner {
   /// Calls `act(items, grouping, step)` for rows, then for columns.
   template <typename Act>
   void for_each_side(Act act) {
-    const SearchStep step{.seed = options_.seed + 2 * turn_++, .threads = options_.threads};
+    const SearchStep step{.unit = one_sided() ? kPriceOfKey * objective_.tile.cols : 0,
+                          .steepness = steepness_,
+                          .seed = options_.seed + 2 * turn_++,
+                          .threads = options_.threads};
     if (one_sided()) {
       act(items_of(mask_, column_itself_, mask_.n_cols, options_.threads), rows_, step);
       work_ += mask_.nnz();
@@ -289,6 +298,7 @@ class Refiner {
   void exchange_turn(int round, int rounds) {
     const double smoothing = std::min(smoothing_, kLastSmoothing);
     const double progress = static_cast<double>(round) / std::max(rounds - 1, 1);
+    steepness_ = std::pow(kSteepest, progress);
     const Prices prices = prices_of(objective_, std::pow(smoothing, 1 - progress));
     for_each_side([&](const Items& items, Grouping& grouping, const SearchStep& step) {
       exchange(items, grouping, prices, step);
@@ -341,6 +351,7 @@ class Refiner {
   std::vector<std::int32_t> column_itself_;
   std::int64_t work_ = 0;
   double smoothing_ = 1;
+  double steepness_ = 1;
   std::uint64_t turn_ = 0;  ///< seeds of one run do not repeat
 };
 

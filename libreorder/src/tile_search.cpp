@@ -8,6 +8,7 @@
 #include <limits>
 #include <numeric>
 #include <optional>
+#include <utility>
 
 #include "members.hpp"
 #include "parallel.hpp"
@@ -54,6 +55,24 @@ class PriceList {
  private:
   const Prices& prices_;
   std::vector<std::int32_t> next_;
+};
+
+/// What a group pays in all, from the sum of its prices.
+class GroupPrice {
+ public:
+  explicit GroupPrice(const SearchStep& step)
+      : unit_(step.unit), steepness_(static_cast<std::int64_t>(16 * step.steepness)) {}
+
+  [[nodiscard]] bool is_plain() const { return unit_ == 0 || steepness_ == 16; }
+  [[nodiscard]] std::int64_t operator()(std::int64_t sum) const {
+    if (is_plain()) return sum;
+    const std::int64_t whole = sum / unit_ * unit_;
+    return whole + std::min(unit_, (sum - whole) * steepness_ / 16);
+  }
+
+ private:
+  std::int64_t unit_;
+  std::int64_t steepness_;  ///< in sixteenths
 };
 
 /// Gathers groups that share features, at most kLanes at a time, by random walks from item to
@@ -131,7 +150,8 @@ class Gatherer {
 /// A few groups with their items, features renumbered, and counts by feature and group.
 class Neighbourhood {
  public:
-  void load(const Items& items, const Members& members, std::span<const std::int32_t> groups) {
+  void load(const Items& items, const Members& members, std::span<const std::int32_t> groups,
+            const PriceList& price) {
     for (const std::int32_t feature : features_) local_of_[at(feature)] = -1;
     local_of_.resize(at(items.n_features), -1);
     features_.clear();
@@ -150,6 +170,10 @@ class Neighbourhood {
         offsets_.push_back(pins_.size());
       }
     }
+    paid_.fill(0);
+    for (const Lanes& counts : counts_) {
+      for (std::size_t b = 0; b < kLanes; ++b) paid_[b] += price(counts[b]);
+    }
   }
 
   [[nodiscard]] std::uint32_t size() const { return static_cast<std::uint32_t>(item_.size()); }
@@ -158,7 +182,8 @@ class Neighbourhood {
   [[nodiscard]] std::vector<std::uint32_t>& in_lane(std::size_t lane) { return in_lane_[lane]; }
 
   /// What it costs to move item i to each lane; its own lane is meaningless.
-  [[nodiscard]] Lanes cost_of_moving(std::uint32_t i, const PriceList& price) const {
+  [[nodiscard]] Lanes cost_of_moving(std::uint32_t i, const PriceList& price,
+                                     const GroupPrice& group_price) const {
     Lanes cost{};
     std::int32_t saved = 0;
     for (const Pin& pin : pins(i)) {
@@ -170,23 +195,26 @@ class Neighbourhood {
       }
       saved += price.of_adding(pin.count, counts[lane_[i]] - pin.count);
     }
-    for (std::int32_t& c : cost) c -= saved;
-    return cost;
-  }
-
-  /// The same for one lane.
-  [[nodiscard]] std::int32_t cost_of_moving(std::uint32_t i, std::size_t to,
-                                            const PriceList& price) const {
-    std::int32_t cost = 0;
-    for (const Pin& pin : pins(i)) {
-      const Lanes& counts = counts_[at(pin.feature)];
-      cost += price.of_adding(pin.count, counts[to]) -
-              price.of_adding(pin.count, counts[lane_[i]] - pin.count);
+    if (group_price.is_plain()) {
+      for (std::int32_t& c : cost) c -= saved;
+    } else {
+      for (std::size_t b = 0; b < kLanes; ++b)
+        cost[b] = change(lane_[i], saved, b, cost[b], group_price);
     }
     return cost;
   }
 
-  void move(std::uint32_t i, std::size_t to) {
+  /// The same for one lane.
+  [[nodiscard]] std::int32_t cost_of_moving(std::uint32_t i, std::size_t to, const PriceList& price,
+                                            const GroupPrice& group_price) const {
+    const auto [saved, added] = difference(i, to, price);
+    return change(lane_[i], saved, to, added, group_price);
+  }
+
+  void move(std::uint32_t i, std::size_t to, const PriceList& price) {
+    const auto [saved, added] = difference(i, to, price);
+    paid_[lane_[i]] -= saved;
+    paid_[to] += added;
     for (const Pin& pin : pins(i)) {
       Lanes& counts = counts_[at(pin.feature)];
       counts[lane_[i]] -= pin.count;
@@ -196,6 +224,25 @@ class Neighbourhood {
   }
 
  private:
+  /// What item i's lane saves and `to` pays more when it moves.
+  [[nodiscard]] std::pair<std::int32_t, std::int32_t> difference(std::uint32_t i, std::size_t to,
+                                                                 const PriceList& price) const {
+    std::int32_t saved = 0;
+    std::int32_t added = 0;
+    for (const Pin& pin : pins(i)) {
+      const Lanes& counts = counts_[at(pin.feature)];
+      saved += price.of_adding(pin.count, counts[lane_[i]] - pin.count);
+      added += price.of_adding(pin.count, counts[to]);
+    }
+    return {saved, added};
+  }
+
+  [[nodiscard]] std::int32_t change(std::size_t from, std::int32_t saved, std::size_t to,
+                                    std::int32_t added, const GroupPrice& group_price) const {
+    return static_cast<std::int32_t>(group_price(paid_[to] + added) - group_price(paid_[to]) +
+                                     group_price(paid_[from] - saved) - group_price(paid_[from]));
+  }
+
   void add(const Pin& pin, std::size_t lane) {
     std::int32_t& local = local_of_[at(pin.feature)];
     if (local < 0) {
@@ -219,6 +266,7 @@ class Neighbourhood {
   std::array<std::vector<std::uint32_t>, kLanes> in_lane_;  ///< kept up by `exchange` alone
   std::vector<std::size_t> offsets_;
   std::vector<Pin> pins_;  ///< with local features
+  std::array<std::int64_t, kLanes> paid_{};
 };
 
 std::vector<std::int32_t> excesses(const Grouping& grouping) {
@@ -232,7 +280,7 @@ std::vector<std::int32_t> excesses(const Grouping& grouping) {
 /// items' new groups back.
 template <typename Work>
 void for_each_neighbourhood(const Items& items, Grouping& grouping, const SearchStep& step,
-                            Work work) {
+                            const PriceList& price, Work work) {
   const Gatherer gatherer(items, grouping);
   std::vector<Neighbourhood> scratch(at(std::max(step.threads, 1)));
   for (int round = 0; round < step.rounds; ++round) {
@@ -243,7 +291,7 @@ void for_each_neighbourhood(const Items& items, Grouping& grouping, const Search
     const std::uint64_t round_seed = random.next();
     parallel_for(gathered.size(), step.threads, [&](std::size_t k, std::size_t worker) {
       Neighbourhood& here = scratch[worker];
-      here.load(items, members, gathered[k]);
+      here.load(items, members, gathered[k], price);
       if (here.size() == 0) return;
       Lanes excess_here{};
       for (std::size_t lane = 0; lane < gathered[k].size(); ++lane) {
@@ -263,15 +311,17 @@ void for_each_neighbourhood(const Items& items, Grouping& grouping, const Search
 
 void search(const Items& items, Grouping& grouping, const Prices& prices, const SearchStep& step) {
   const PriceList price(prices);
-  const auto balance = static_cast<std::int32_t>(std::lround(step.balance * kPriceUnit));
-  for_each_neighbourhood(items, grouping, step,
+  const GroupPrice group_price(step);
+  const auto balance = static_cast<std::int32_t>(
+      std::lround(step.balance * *std::max_element(prices.begin(), prices.end())));
+  for_each_neighbourhood(items, grouping, step, price,
                          [&](Neighbourhood& here, std::size_t n_lanes, Lanes excess,
                              std::int64_t n_moves, Random random) {
                            for (std::int64_t m = 0; m < n_moves; ++m) {
                              const std::uint32_t i = random.below(here.size());
                              const std::size_t a = here.lane(i);
                              if (excess[a] <= -step.slack) continue;
-                             const Lanes cost = here.cost_of_moving(i, price);
+                             const Lanes cost = here.cost_of_moving(i, price, group_price);
                              std::size_t best = a;
                              auto least = static_cast<std::int32_t>(random.next() % kJitter);
                              std::uint64_t jitter = random.next();
@@ -286,7 +336,7 @@ void search(const Items& items, Grouping& grouping, const Prices& prices, const 
                                }
                              }
                              if (best == a) continue;
-                             here.move(i, best);
+                             here.move(i, best, price);
                              --excess[a];
                              ++excess[best];
                            }
@@ -296,15 +346,16 @@ void search(const Items& items, Grouping& grouping, const Prices& prices, const 
 void exchange(const Items& items, Grouping& grouping, const Prices& prices,
               const SearchStep& step) {
   const PriceList price(prices);
+  const GroupPrice group_price(step);
   for_each_neighbourhood(
-      items, grouping, step,
+      items, grouping, step, price,
       [&](Neighbourhood& here, std::size_t n_lanes, const Lanes&, std::int64_t n_moves,
           Random random) {
         if (n_lanes < 2) return;
         for (std::int64_t m = 0; m < n_moves; ++m) {
           const std::uint32_t i = random.below(here.size());
           const std::size_t a = here.lane(i);
-          const Lanes cost = here.cost_of_moving(i, price);
+          const Lanes cost = here.cost_of_moving(i, price, group_price);
           std::uint64_t jitter = random.next();
           std::size_t b = a;
           std::int32_t least = kForbidden;
@@ -315,20 +366,20 @@ void exchange(const Items& items, Grouping& grouping, const Prices& prices,
             b = lane;
           }
           if (b == a) continue;
-          here.move(i, b);
+          here.move(i, b, price);
           std::int32_t best_change = 1;  // equal exchanges are made: they lead across plateaus
           auto partner = here.in_lane(b).end();
           for (auto j = here.in_lane(b).begin(); j != here.in_lane(b).end(); ++j) {
-            const std::int32_t change = cost[b] + here.cost_of_moving(*j, a, price);
+            const std::int32_t change = cost[b] + here.cost_of_moving(*j, a, price, group_price);
             if (change < best_change) {
               best_change = change;
               partner = j;
             }
           }
           if (partner == here.in_lane(b).end()) {
-            here.move(i, a);
+            here.move(i, a, price);
           } else {
-            here.move(*partner, a);
+            here.move(*partner, a, price);
             *std::find(here.in_lane(a).begin(), here.in_lane(a).end(), i) = *partner;
             *partner = i;
           }

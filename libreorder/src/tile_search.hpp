@@ -46,8 +46,14 @@ using Prices = std::vector<std::int32_t>;
 struct SearchStep {
   int rounds = 1;             ///< times that groups are gathered anew
   double moves_per_item = 1;  ///< tried in a round
-  double balance = 0.01;      ///< price per squared item that a group is over or under (search)
-  std::int32_t slack = 16;    ///< most items over or under (search)
+  /// Dearest prices per squared item that a group is over or under (search).
+  double balance = 0.01;
+  std::int32_t slack = 16;  ///< most items over or under (search)
+  /// When above 0, a group pays in whole units of this price, rounded up...
+  std::int32_t unit = 0;
+  /// ...as far as this: the first 1/steepness of a unit costs as much as all of it; 1 is no
+  /// rounding.
+  double steepness = 1;
   std::uint64_t seed = 0;
   int threads = 1;
 };
