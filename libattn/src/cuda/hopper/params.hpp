@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What host and device agree on: the prepared mask and the arguments of one launch.
+#pragma once
+
+#include <cuda.h>
+
+#include <cstdint>
+
+namespace attn::hopper {
+
+/// What a 64 x 64 quadrant (64 queries x 64 keys) of a visited tile holds.
+enum QuadrantState : std::uint32_t { kEmpty = 0, kFull = 1, kPartial = 2 };
+
+inline constexpr std::uint32_t kKeyTileBits = 20;
+inline constexpr std::uint32_t kNoBits = 0xFFFFFFFFU;
+inline constexpr int kQuadrant = 64;
+
+/// One visited tile. `key` is the key tile in its low 20 bits; above them 2 bits a quadrant, those
+/// of query block g and key block c at 20 + 2 * (2 * g + c). `bits` is the place of its bits, in
+/// tiles, or kNoBits when every quadrant is empty or full.
+struct TileEntry {
+  std::uint32_t key;
+  std::uint32_t bits;
+};
+
+/// The unit of scheduling: one row of tiles and the tiles it visits.
+struct alignas(16) WorkItem {
+  std::int32_t row_tile;
+  std::int32_t first_tile;
+  std::int32_t n_tiles;
+  std::int32_t mask;  ///< batch * mask heads + head of a per-batch / per-head mask
+};
+
+/// 64 queries that visit no tile.
+struct EmptyBlock {
+  std::int32_t mask;
+  std::int32_t block;
+};
+
+/// State that one launch leaves for the kernel behind it. All zero between calls.
+struct alignas(16) Counters {
+  std::uint32_t next_item;
+  std::uint32_t redo;      ///< some row needs the safe path
+  std::uint32_t finished;  ///< CTAs of the second kernel that have read `redo`
+  std::uint32_t unused;
+};
+
+/// A mask on the device. Items come longest first; the first `heavy_items` of them run before all
+/// others, the rest head group by head group so that K and V of a group stay in L2.
+struct DeviceMask {
+  const WorkItem* items;
+  const WorkItem* rows;  ///< the item of each (mask, row tile), also of those without tiles
+  const TileEntry* tiles;
+  const std::uint32_t* bits;
+  const EmptyBlock* empty_blocks;
+  std::int32_t n_items;
+  std::int32_t heavy_items;
+  std::int32_t n_empty_blocks;
+  std::int32_t row_tiles;
+  std::int32_t batch;  ///< 1, or one mask a batch
+  std::int32_t heads;  ///< 1, or one mask a head
+  const std::int32_t* q_order;
+  const std::int32_t* kv_order;
+};
+
+struct Strides {
+  std::int64_t batch, head, row;  ///< in elements
+};
+
+struct ForwardParams {
+  CUtensorMap q_map, k_map, v_map;
+  DeviceMask mask;
+  Counters* counters;
+  const void *q, *k, *v;
+  void* o;
+  float* lse;
+  Strides q_strides, k_strides, v_strides, o_strides, lse_strides;
+  std::int32_t batch, heads, group, n_q, n_k;
+  std::int32_t head_group;   ///< heads that run side by side
+  std::int32_t repeats;      ///< (batch, head) pairs that share each mask
+  std::uint32_t work_count;  ///< n_items * repeats
+  float scale;
+  float scale_log2;
+  bool turns;      ///< warpgroups issue their products in turns
+  bool redo_all;   ///< every row takes the safe path
+  bool gather_q;   ///< q_map has boxes of one row
+  bool gather_kv;  ///< k_map and v_map have boxes of one row
+};
+
+}  // namespace attn::hopper

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Shared memory of one CTA and the barriers between the warp that loads and the warpgroups that
+// compute.
+//
+//     q[items]  item i in slot i % items:   [D / 64][block_m rows][64]   also the staging place of
+//     its O k[stages] step t in slot t % stages:  [D / 64][block_n rows][64] v[stages] step t in
+//     slot t % stages:  likewise
+//
+// Each [rows][64] panel is rows of 128 bytes, swizzled by TMA: 16-byte chunk c of row r lies at
+// chunk c ^ (r % 8). Loads are issued in the order in which they are used: K(0), then K(t + 1),
+// V(t), across the borders of items.
+#pragma once
+
+#include <cuda/ptx>
+
+#include "cuda/hopper/params.hpp"
+#include "cuda/hopper/ptx.cuh"
+
+namespace attn::hopper {
+
+inline constexpr int kPanel = 64;  ///< columns of a swizzled panel: 128 bytes of 16-bit numbers
+
+/// What the loading warp tells the others about an item.
+struct ItemInfo {
+  std::int32_t row_tile, batch, head;
+};
+
+/// And about a step, for each warpgroup its own.
+struct StepInfo {
+  std::uint32_t flags;
+  std::uint32_t bits;  ///< as in TileEntry
+};
+enum StepFlags : std::uint32_t {
+  kRun = 1,     ///< this warpgroup has something to compute
+  kWide = 2,    ///< both key blocks; else one
+  kSecond = 4,  ///< the one is the second
+  kMasked = 8,  ///< some quadrant needs its bits
+  kOpens = 16,  ///< first step of an item, for every warpgroup
+  kEnd = 32,    ///< no step at all: the stream is over
+};
+
+template <class Config>
+struct SharedStorage {
+  static constexpr int kQElements = Config::kBlockM * Config::kHeadDim;
+  static constexpr int kKElements = Config::kBlockN * Config::kHeadDim;
+
+  alignas(1024) std::uint16_t q[Config::kItemSlots][kQElements];
+  alignas(1024) std::uint16_t k[Config::kStages][kKElements];
+  alignas(1024) std::uint16_t v[Config::kStages][kKElements];
+  std::uint64_t q_full[Config::kItemSlots], q_empty[Config::kItemSlots];
+  std::uint64_t k_full[Config::kStages], k_empty[Config::kStages];
+  std::uint64_t v_full[Config::kStages], v_empty[Config::kStages];
+  ItemInfo item[Config::kItemSlots];
+  StepInfo step[Config::kStages][Config::kGroups];
+};
+
+__device__ __forceinline__ std::uint32_t shared_address(const void* pointer) {
+  return static_cast<std::uint32_t>(__cvta_generic_to_shared(pointer));
+}
+
+/// Waits for the completion of the phase with this parity.
+__device__ __forceinline__ void wait(std::uint64_t& barrier, std::uint32_t parity) {
+  while (!cuda::ptx::mbarrier_try_wait_parity(&barrier, parity)) {
+  }
+}
+
+__device__ __forceinline__ void arrive(std::uint64_t& barrier) {
+  cuda::ptx::mbarrier_arrive(&barrier);
+}
+
+__device__ __forceinline__ void arrive_expecting(std::uint64_t& barrier, std::uint32_t bytes) {
+  cuda::ptx::mbarrier_arrive_expect_tx(cuda::ptx::sem_release, cuda::ptx::scope_cta,
+                                       cuda::ptx::space_shared, &barrier, bytes);
+}
+
+__device__ __forceinline__ void load_box(const CUtensorMap& map, void* destination,
+                                         std::uint64_t& barrier, std::int32_t column,
+                                         std::int32_t row, std::int32_t head, std::int32_t batch) {
+  const std::int32_t coordinates[4] = {column, row, head, batch};
+  cuda::ptx::cp_async_bulk_tensor(cuda::ptx::space_cluster, cuda::ptx::space_global, destination,
+                                  &map, coordinates, &barrier);
+}
+
+/// Slot and parity of the n-th use of a ring.
+template <int kSlots>
+struct Turn {
+  std::uint32_t slot = 0;
+  std::uint32_t parity = 0;
+  __device__ __forceinline__ void advance() {
+    if (++slot == kSlots) {
+      slot = 0;
+      parity ^= 1;
+    }
+  }
+};
+
+}  // namespace attn::hopper

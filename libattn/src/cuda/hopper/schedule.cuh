@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From a number handed out by the counter to (row of tiles, batch, head).
+#pragma once
+
+#include "cuda/hopper/params.hpp"
+
+namespace attn::hopper {
+
+struct Place {
+  std::int32_t batch;
+  std::int32_t head;
+};
+
+/// The r-th (batch, head) pair that uses mask `mask`.
+__device__ __forceinline__ Place place_of(const ForwardParams& p, std::int32_t mask,
+                                          std::int32_t r) {
+  const DeviceMask& m = p.mask;
+  const std::int32_t shared_heads = m.heads == 1 ? p.heads : 1;
+  Place place{mask / m.heads, mask % m.heads};
+  if (m.batch == 1) place.batch = r / shared_heads;
+  if (m.heads == 1) place.head = r % shared_heads;
+  return place;
+}
+
+/// Work w: heavy items of all heads first, then the light ones by groups of `head_group` heads.
+/// Long items first keeps the tail short; few heads at a time keep K and V in L2.
+__device__ __forceinline__ void split_work(const ForwardParams& p, std::uint32_t w,
+                                           std::int32_t& item, std::int32_t& repeat) {
+  const auto repeats = static_cast<std::uint32_t>(p.repeats);
+  const std::uint32_t heavy = static_cast<std::uint32_t>(p.mask.heavy_items) * repeats;
+  if (w < heavy) {
+    item = static_cast<std::int32_t>(w / repeats);
+    repeat = static_cast<std::int32_t>(w % repeats);
+    return;
+  }
+  const auto light = static_cast<std::uint32_t>(p.mask.n_items - p.mask.heavy_items);
+  const auto width = static_cast<std::uint32_t>(p.head_group);
+  const std::uint32_t group = (w - heavy) / (light * width);
+  const std::uint32_t rest = (w - heavy) % (light * width);
+  const std::uint32_t here = min(width, repeats - group * width);
+  item = p.mask.heavy_items + static_cast<std::int32_t>(rest / here);
+  repeat = static_cast<std::int32_t>(group * width + rest % here);
+}
+
+}  // namespace attn::hopper
