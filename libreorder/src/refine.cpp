@@ -28,8 +28,9 @@ constexpr double kMostSmoothing = 40;
 constexpr std::int32_t kPriceOfKey = 1 << 10;
 constexpr double kSteepest = 32;
 
-constexpr std::int32_t kLargestBundle = 64;
-constexpr int kBundleSizes = 6;  // 64, 32, ... 2
+// Rows with so many entries in a tile have neighbours like them, to be moved together.
+constexpr std::int64_t kEntriesOfLikeRows = 4;
+constexpr std::int32_t kBundles[] = {64, 16, 4};
 constexpr int kBundleRounds = 2;
 constexpr double kLastSmoothing = 2;  // while rows are exchanged
 
@@ -203,10 +204,11 @@ class Refiner {
     smoothing_ = first_smoothing();
     const int rounds = result.rounds = affordable_rounds();
     if (rounds > 0) search_rows(rounds);
-    if (rounds > 0 || bundles_work() <= options_.work_limit - work_) {
+    if (rounds > 0 ? has_like_rows_ : bundles_work_ <= options_.work_limit - work_) {
       exchange_bundles();
       result.searched = true;
     }
+    result.searched = result.searched || rounds > 0;
     for (int round = 0; round < rounds; ++round) exchange_turn(round, rounds);
     if (result.searched) keep_if_better(result);
     result.work = work_;
@@ -229,13 +231,20 @@ class Refiner {
   int affordable_rounds() {
     std::int64_t turn = 0;
     std::int64_t exchange = 0;
+    std::int64_t all_pins = 0;
     for_each_side([&](const Items& items, Grouping& grouping, SearchStep) {
       const auto pins = static_cast<std::int64_t>(items.pins.size());
       turn += mask_.nnz() + search_work(pins);
       exchange += mask_.nnz() + exchange_work(pins, grouping);
+      all_pins += pins;
+      for (const std::int32_t size : kBundles) {
+        bundles_work_ += kBundleRounds * (mask_.nnz() + bundle_work(pins, grouping, size));
+      }
     });
+    has_like_rows_ = kEntriesOfLikeRows * all_pins < 2 * mask_.nnz();
     const std::int64_t round = kTurnsPerRound * turn + exchange;
-    const std::int64_t left = std::max<std::int64_t>(options_.work_limit - work_, 0);
+    const std::int64_t left = std::max<std::int64_t>(
+        options_.work_limit - work_ - (has_like_rows_ ? bundles_work_ : 0), 0);
     return static_cast<int>(
         std::min<std::int64_t>(options_.rounds, left / std::max<std::int64_t>(round, 1)));
   }
@@ -259,8 +268,10 @@ class Refiner {
     });
   }
 
-  [[nodiscard]] std::int64_t bundles_work() const {
-    return kBundleSizes * kBundleRounds * 2 * mask_.nnz();
+  /// Of one pass over one side.
+  static std::int64_t bundle_work(std::int64_t pins, const Grouping& grouping, std::int32_t size) {
+    const std::int64_t partners = grouping.capacity.empty() ? 0 : grouping.capacity[0] / size;
+    return 2 * kWorkPerPin * pins * (1 + partners / 8);
   }
 
   /// Calls `act(items, grouping, step)` for rows, then for columns.
@@ -316,17 +327,17 @@ class Refiner {
         const std::int32_t place = bundles.grouping.of[i / at(size)];
         grouping.of[at(bundles.rows[i])] = bundles.groups[at(place)];
       }
-      work_ += 2 * kWorkPerPin * static_cast<std::int64_t>(items.pins.size());
+      work_ += bundle_work(static_cast<std::int64_t>(items.pins.size()), grouping, size);
     });
   }
 
   /// Whole runs of like rows change places first, then smaller ones.
   void exchange_bundles() {
     const Prices prices = prices_of(objective_, 1);
-    for (std::int32_t size = kLargestBundle; size > 1; size /= 2) {
+    for (const std::int32_t size : kBundles) {
       for (int round = 0; round < kBundleRounds; ++round) {
         for_each_side_in_bundles(size, [&](Bundles& bundles, SearchStep step) {
-          step.moves_per_item = 4;
+          step.moves_per_item = 2;
           exchange(bundles.items, bundles.grouping, prices, step);
         });
       }
@@ -350,6 +361,8 @@ class Refiner {
   Grouping cols_;
   std::vector<std::int32_t> column_itself_;
   std::int64_t work_ = 0;
+  std::int64_t bundles_work_ = 0;  ///< expected
+  bool has_like_rows_ = false;
   double smoothing_ = 1;
   double steepness_ = 1;
   std::uint64_t turn_ = 0;  ///< seeds of one run do not repeat

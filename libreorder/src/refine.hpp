@@ -37,8 +37,8 @@ struct Refined {
 /// interact, so that rows move between row tiles independently in many places at once; then the
 /// mask is turned over. The first rounds minimise a smoothed objective that rewards filling tiles
 /// already full and emptying those nearly empty; the smoothing fades out. Tiles may be a few rows
-/// over or under in between. At the end sizes are made exact, and bundles of 64, 32, ... like rows,
-/// then single rows, are exchanged in pairs.
+/// over or under in between. At the end sizes are made exact, and bundles of 64, 16 and 4 like
+/// rows, then single rows, are exchanged in pairs.
 ///
 /// `tiles`, `tiles_min` and `cost_model` search over both sides, `gather` over rows. The result
 /// depends on mask, objective and options without `threads`. Memory O(n + nnz).

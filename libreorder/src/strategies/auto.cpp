@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -27,11 +28,13 @@ constexpr double kWorkToEvaluate = 0.5;  // an entry, by the objective
 // No search is begun with less, an entry: a round takes more than this.
 constexpr double kWorkToSearch = 40;
 
+constexpr double kSearchCost = 0.6;  // of what it counts: two cores do more of it in a second
+
 constexpr double kWorthReordering = 0.995;  // less gain than this is not worth a gather
 constexpr double kSymmetricMayCost = 1.01;  // one token order serves a whole network
 constexpr double kNearTheBound = 1.01;
 constexpr std::size_t kRefined = 3;  // starts that get a short search
-constexpr double kHopeless = 1.25;    // times the best start
+constexpr double kHopeless = 1.4;   // times the best start
 constexpr int kTrialRounds = 2;
 constexpr int kMostRounds = 40;
 
@@ -234,46 +237,45 @@ class Auto {
     starts.erase(starts.begin() + static_cast<std::ptrdiff_t>(n_starts), starts.end());
 
     std::size_t best_start = starts[0];
-    double best = found_[starts[0]].objective;
-    double work_of_best = 0;
+    double best = std::numeric_limits<double>::infinity();
+    double work_of_round = 0;
     const double share = std::max(left_ / (2 * static_cast<double>(starts.size())),
                                   kWorkToSearch * static_cast<double>(mask_.nnz()));
     for (const std::size_t i : starts) {
-      const double work = search_from(i, kTrialRounds, share);
-      if (work > 0 && found_.back().objective < best) {
-        best = found_.back().objective;
-        best_start = i;
-        work_of_best = work;
-      }
+      const std::optional<Refined> refined = search_from(i, kTrialRounds, share);
+      if (!refined || refined->after >= best) continue;
+      best = refined->after;
+      best_start = i;
+      work_of_round =
+          kSearchCost * static_cast<double>(refined->work) / std::max(refined->rounds, 1);
     }
-    if (work_of_best == 0 || near_the_bound()) return;
-    const int rounds =
-        static_cast<int>(std::min<double>(kMostRounds, kTrialRounds * 0.9 * left_ / work_of_best));
+    if (work_of_round == 0 || near_the_bound()) return;
+    const int rounds = static_cast<int>(std::min<double>(kMostRounds, left_ / work_of_round));
     if (rounds > kTrialRounds) search_from(best_start, rounds, left_);
   }
 
-  /// Returns the work it took.
-  double search_from(std::size_t i, int rounds, double work_limit) {
-    const std::string& start_text = reports_[found_[i].report].pipeline;
+  /// Nothing when there was no time or work left for it.
+  std::optional<Refined> search_from(std::size_t i, int rounds, double work_limit) {
+    const std::string start_text = reports_[found_[i].report].pipeline;
     const auto text_of = [&](int n) { return start_text + "|swap(" + std::to_string(n) + ")"; };
     if (out_of_time()) {
       skip(text_of(rounds), "budget_cut");
-      return 0;
+      return std::nullopt;
     }
     const Clock::time_point start = Clock::now();
-    const Refined refined =
+    Refined refined =
         refine(permute(mask_, found_[i].ordering), context_.objective,
                {.rounds = rounds,
-                .work_limit = static_cast<std::int64_t>(std::max(work_limit, 0.0)),
+                .work_limit = static_cast<std::int64_t>(std::max(work_limit / kSearchCost, 0.0)),
                 .seed = context_.seed,
                 .threads = context_.threads});
-    left_ -= static_cast<double>(refined.work);
+    left_ -= kSearchCost * static_cast<double>(refined.work);
     if (!refined.searched) {
       skip(text_of(rounds), "not tried: the work that is left is less than that of a round");
-      return 0;
+      return std::nullopt;
     }
     add(text_of(refined.rounds), found_[i].ordering.then(refined.ordering), seconds_since(start));
-    return static_cast<double>(refined.work);
+    return refined;
   }
 
   Ordering choose() {
