@@ -34,7 +34,7 @@ constexpr double kWorthReordering = 0.995;  // less gain than this is not worth 
 constexpr double kSymmetricMayCost = 1.01;  // one token order serves a whole network
 constexpr double kNearTheBound = 1.01;
 constexpr std::size_t kRefined = 3;  // starts that get a short search
-constexpr double kHopeless = 1.4;    // times the best start
+constexpr double kHopeless = 1.5;    // times the best start
 constexpr int kTrialRounds = 2;
 constexpr int kMostRounds = 40;
 
