@@ -4,7 +4,10 @@
 // at head_dim 128 and H = 32 at head_dim 64. Prints a median of each, the rate on the 64x64
 // quadrants that it computes, and the worst error of sampled rows against fp64.
 //
-//     hopper_bench [--samples S] [--dim D] [MASK...]     a MASK is a text for masks::make
+//     hopper_bench [--samples S] [--dim D] [MASK[@PIPELINE]...]
+//
+// A MASK is a text for masks::make. With a PIPELINE the mask is reordered, and the tensors stay in
+// the mask's own order: the kernel follows the permutations, and the time includes that.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -18,6 +21,9 @@
 
 #include "attn/attention.hpp"
 #include "masks/mask.hpp"
+#include "reorder/csr.hpp"
+#include "reorder/permutation.hpp"
+#include "reorder/pipeline.hpp"
 
 namespace {
 
@@ -128,15 +134,29 @@ void run(const std::vector<std::string>& names, const std::vector<std::int64_t>&
   for (const std::int64_t dim : dims) {
     std::unique_ptr<Problem> problem;
     for (const std::string& name : names) {
-      const masks::Mask mask = masks::make(name);
-      const reorder::CsrView view = mask.pattern.view();
+      const std::size_t at = name.find('@');
+      const masks::Mask mask = masks::make(name.substr(0, at));
+      reorder::Ordering ordering =
+          reorder::Ordering::identity(mask.pattern.view().n_rows, mask.pattern.view().n_cols);
+      attn::PrepareOptions options;
+      reorder::Csr permuted;
+      if (at != std::string::npos) {
+        const auto registry = reorder::Registry::with_builtins();
+        ordering = reorder::Pipeline::parse(name.substr(at + 1), registry)
+                       .run(mask.pattern.view(), {})
+                       .ordering;
+        permuted = reorder::permute(mask.pattern.view(), ordering);
+        options.q_order = ordering.rows.new_to_old();
+        options.kv_order = ordering.cols.new_to_old();
+      }
+      const reorder::CsrView view = at == std::string::npos ? mask.pattern.view() : permuted.view();
       const attn::CsrPattern pattern{view.n_rows, view.n_cols, view.row_offsets, view.col_indices};
       const attn::BlockMask tiles = attn::BlockMask::from_csr(pattern, {128, 128}, 0);
       const attn::BlockMask small = attn::BlockMask::from_csr(pattern, {64, 64}, 0);
       if (problem == nullptr || problem->n != view.n_rows) {
         problem = std::make_unique<Problem>(backend, view.n_rows, dim);
       }
-      const auto plan = backend.prepare(tiles);
+      const auto plan = backend.prepare(tiles, options);
       const auto work = [&] { plan->forward(problem->args); };
       (void)backend.time(work, 3);
       const double error = sampled_error(backend, *problem, mask.pattern);
