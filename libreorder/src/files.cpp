@@ -38,8 +38,13 @@ std::string read_file(const std::filesystem::path& file) {
 }
 
 void write_file(const std::filesystem::path& file, std::string_view bytes) {
+  // What is no ordinary file, a pipe or /dev/stdout, is written in place: renaming would replace
+  // it.
+  const auto status = std::filesystem::status(file);
+  const bool in_place =
+      std::filesystem::exists(status) && !std::filesystem::is_regular_file(status);
   std::filesystem::path temporary = file;
-  temporary += ".tmp" + std::to_string(::getpid());
+  if (!in_place) temporary += ".tmp" + std::to_string(::getpid());
   std::unique_ptr<std::FILE, Close> stream(std::fopen(temporary.c_str(), "wb"));
   if (!stream) fail("write", file, errno);
   errno = 0;
@@ -50,9 +55,10 @@ void write_file(const std::filesystem::path& file, std::string_view bytes) {
   const int close_error = errno;
   std::error_code error;
   if (!written || !closed) {
-    std::filesystem::remove(temporary, error);
+    if (!in_place) std::filesystem::remove(temporary, error);
     fail("write", file, written ? close_error : write_error);
   }
+  if (in_place) return;
   std::filesystem::rename(temporary, file, error);
   if (error) {
     std::error_code ignored;

@@ -141,5 +141,16 @@ TEST_F(NpyTest, AFullDiskLeavesTheOlderFile) {
   EXPECT_EQ(read_indices(file), (std::vector<std::int32_t>{1, 0}));
 }
 
+TEST_F(NpyTest, WhatIsNoOrdinaryFileIsWrittenInPlace) {
+  if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "this system has no /dev/full";
+  // Through a link: a rename by mistake would replace the link and not the device.
+  const auto link = folder_.path() / "device.npy";
+  std::filesystem::create_symlink("/dev/full", link);
+  expect_error(ErrorCode::bad_file, "No space left",
+               [&] { write_indices(link, std::vector<std::int32_t>(1 << 20)); });
+  EXPECT_TRUE(std::filesystem::is_symlink(link));
+  EXPECT_TRUE(std::filesystem::is_character_file(link));
+}
+
 }  // namespace
 }  // namespace reorder
