@@ -293,6 +293,43 @@ TEST(HopperForward, OrdersInsideTheCall) {
   }
 }
 
+/// In a graph whose plan has run before, and in one where it has not and cannot allocate.
+TEST(HopperForward, OrdersInsideAGraph) {
+  const std::int32_t n = 300;
+  const BoolMask mask = block_mask(n, n, 78);
+  std::vector<std::int32_t> order(n);
+  for (std::int32_t i = 0; i < n; ++i) order[static_cast<std::size_t>(i)] = i * 7 % n;
+  std::vector<std::int32_t> place(n);
+  for (std::int32_t i = 0; i < n; ++i) place[static_cast<std::size_t>(order[i])] = i;
+  for (const bool warm : {true, false}) {
+    const Inputs in({.heads = 2, .kv_heads = 2, .head_dim = 128, .dtype = DType::bf16}, n, n);
+    const DeviceInputs device(in);
+    const auto plan = hopper().prepare(mask.tiled(), {.q_order = order, .kv_order = order});
+    cudaStream_t stream{};
+    ASSERT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
+    ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+    ForwardArgs args = device.args();
+    args.stream = stream;
+    if (warm) plan->forward(args);
+    cudaGraph_t graph{};
+    cudaGraphExec_t replay{};
+    ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+    plan->forward(args);
+    ASSERT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+    ASSERT_EQ(cudaGraphInstantiate(&replay, graph, 0), cudaSuccess);
+    for (int i = 0; i < 3; ++i) ASSERT_EQ(cudaGraphLaunch(replay, stream), cudaSuccess);
+    ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+    device.o.fetch(in.o);
+    device.lse.fetch(in.lse);
+    compare(in, [&](auto, auto, std::int32_t i, std::int32_t j) {
+      return mask(place[static_cast<std::size_t>(i)], place[static_cast<std::size_t>(j)]);
+    });
+    ASSERT_EQ(cudaGraphExecDestroy(replay), cudaSuccess);
+    ASSERT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+    ASSERT_EQ(cudaStreamDestroy(stream), cudaSuccess);
+  }
+}
+
 TEST(HopperForward, SameBitsTwice) {
   const BoolMask mask = block_mask(1500, 1500, 13);
   const Inputs first({.batch = 2, .heads = 4, .kv_heads = 2, .head_dim = 128, .dtype = DType::bf16},

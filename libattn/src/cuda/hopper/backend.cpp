@@ -3,6 +3,10 @@
 #include <array>
 #include <atomic>
 #include <cmath>
+#include <cstddef>
+#include <map>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -96,6 +100,12 @@ class HopperPlan final : public Plan {
   void forward(const ForwardArgs& args) const override;
 
  private:
+  /// Q, K and V as the mask's rows and columns stand, gathered where an order says so. Nothing when
+  /// that needs memory while the stream is being captured: then the kernel's loads follow the
+  /// orders row by row, which needs none and is several times slower.
+  [[nodiscard]] std::optional<std::array<TensorView, 3>> in_mask_order(const ForwardArgs& args,
+                                                                       cudaStream_t stream) const;
+
   const HopperBackend& backend_;
   BlockMask mask_;
   int multiprocessors_;
@@ -103,6 +113,10 @@ class HopperPlan final : public Plan {
   DeviceArray<hopper::Counters> counters_;
   DeviceArray<std::int32_t> q_order_, kv_order_;
   mutable std::atomic<std::uint32_t> calls_{0};
+  // Q, K and V in the mask's order, for calls with an order: one place a stream, because calls on
+  // one stream follow each other. It is allocated by the first call that needs so much.
+  mutable std::mutex workspaces_mutex_;
+  mutable std::map<cudaStream_t, DeviceArray<std::byte>> workspaces_;
 };
 
 class HopperBackend final : public Backend {
@@ -285,6 +299,49 @@ HopperPlan::HopperPlan(const HopperBackend& backend, const BlockMask& mask,
   kv_order_ = upload_order(options.kv_order, mask.n_k(), "kv_order");
 }
 
+std::optional<std::array<TensorView, 3>> HopperPlan::in_mask_order(const ForwardArgs& args,
+                                                                   cudaStream_t stream) const {
+  std::array views{args.q, args.k, args.v};
+  const std::array orders{q_order_.data(), kv_order_.data(), kv_order_.data()};
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < 3; ++i) {
+    if (orders[i] != nullptr) bytes += static_cast<std::size_t>(views[i].elements()) * 2;
+  }
+  if (bytes == 0) return views;
+
+  std::byte* place = nullptr;
+  {
+    const std::lock_guard lock(workspaces_mutex_);
+    DeviceArray<std::byte>& workspace = workspaces_[stream];
+    if (workspace.size() < bytes) {
+      cudaStreamCaptureStatus capture{};
+      check(cudaStreamIsCapturing(stream, &capture), "asking whether the stream is captured");
+      if (capture != cudaStreamCaptureStatusNone) return std::nullopt;
+      workspace = DeviceArray<std::byte>(bytes);
+    }
+    place = workspace.data();
+  }
+  for (std::size_t i = 0; i < 3; ++i) {
+    if (orders[i] == nullptr) continue;
+    TensorView& view = views[i];
+    const TensorView source = view;
+    view = contiguous(place, source.dtype, source.shape);
+    place += view.elements() * 2;
+    const auto chunks_per_row = static_cast<std::int32_t>(view.width() / 8);
+    check(hopper::gather_rows({.source = source.data,
+                               .strides = strides_of(source),
+                               .order = orders[i],
+                               .destination = view.data,
+                               .heads = static_cast<std::int32_t>(view.heads()),
+                               .rows = static_cast<std::int32_t>(view.rows()),
+                               .chunks_per_row = chunks_per_row,
+                               .chunks = view.elements() / 8},
+                              multiprocessors_, stream),
+          "launching a gather");
+  }
+  return views;
+}
+
 void HopperPlan::forward(const ForwardArgs& args) const {
   validate(args, mask_);
   if (const auto sentence = backend_.supports(args, mask_)) {
@@ -326,21 +383,23 @@ void HopperPlan::forward(const ForwardArgs& args) const {
   params.work_count =
       static_cast<std::uint32_t>(params.mask.n_items) * static_cast<std::uint32_t>(params.repeats);
   params.turns = prepared->mostly_full();
-  params.gather_q = q_order_.data() != nullptr;
-  params.gather_kv = kv_order_.data() != nullptr;
   // The running maximum is of raw scores: a scale that turns or flattens their order is left to
   // the safe path, which is slow and right.
   if (!(params.scale_log2 >= 1e-30F)) {
     params.redo_all = true;
     params.work_count = 0;
   }
+  const auto stream = static_cast<cudaStream_t>(args.stream);
   if (params.work_count != 0) {
-    params.q_map = hopper::tensor_map(args.q, params.gather_q ? 1 : kernel.block_m);
-    params.k_map = hopper::tensor_map(args.k, params.gather_kv ? 1 : hopper::kQuadrant);
-    params.v_map = hopper::tensor_map(args.v, params.gather_kv ? 1 : hopper::kQuadrant);
+    const auto ordered = in_mask_order(args, stream);
+    const auto [q, k, v] = ordered.value_or(std::array{args.q, args.k, args.v});
+    params.gather_q = !ordered && q_order_.data() != nullptr;
+    params.gather_kv = !ordered && kv_order_.data() != nullptr;
+    params.q_map = hopper::tensor_map(q, params.gather_q ? 1 : kernel.block_m);
+    params.k_map = hopper::tensor_map(k, params.gather_kv ? 1 : hopper::kQuadrant);
+    params.v_map = hopper::tensor_map(v, params.gather_kv ? 1 : hopper::kQuadrant);
   }
-  check(kernel.launch(params, multiprocessors_, static_cast<cudaStream_t>(args.stream)),
-        "launching the forward kernels");
+  check(kernel.launch(params, multiprocessors_, stream), "launching the forward kernels");
 }
 
 }  // namespace

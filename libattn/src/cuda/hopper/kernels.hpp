@@ -23,4 +23,8 @@ struct Kernel {
 
 [[nodiscard]] std::span<const Kernel> kernels();
 
+/// A pass of its own in front of the kernel. The kernel's own loads cannot follow an order: TMA has
+/// no row gather on this architecture, and boxes of one row took 28 ns each (H100).
+[[nodiscard]] cudaError_t gather_rows(const GatherParams& params, int ctas, cudaStream_t stream);
+
 }  // namespace attn::hopper

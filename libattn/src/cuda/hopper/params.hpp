@@ -68,6 +68,17 @@ struct Strides {
   std::int64_t batch, head, row;  ///< in elements
 };
 
+/// Rows of a [batch, heads, rows, head_dim] tensor of 16-bit numbers brought into an order,
+/// densely.
+struct GatherParams {
+  const void* source;
+  Strides strides;
+  const std::int32_t* order;  ///< new_to_old
+  void* destination;
+  std::int32_t heads, rows, chunks_per_row;  ///< chunks of 16 bytes
+  std::int64_t chunks;                       ///< of the whole tensor
+};
+
 struct ForwardParams {
   CUtensorMap q_map, k_map, v_map;
   DeviceMask mask;
@@ -83,9 +94,9 @@ struct ForwardParams {
   float scale;
   float scale_log2;
   bool turns;      ///< warpgroups issue their products in turns
-  bool redo_all;   ///< every row takes the safe path
   bool gather_q;   ///< q_map has boxes of one row
   bool gather_kv;  ///< k_map and v_map have boxes of one row
+  bool redo_all;   ///< every row takes the safe path
 };
 
 }  // namespace attn::hopper
