@@ -188,6 +188,7 @@ Oracle::Check Oracle::compare(const attn::TensorView& o, const attn::TensorView&
   const double lse_limit = multiple * lse_tolerance_;
   const double nmse_limit = multiple * kLimitNmse;
   Check check;
+  // Each comparison asks whether the value is within its limit: no NaN passes, on either side.
   double squared_error = 0;
   double squared_value = 0;
   const auto mismatch = [&](const Row& row, const std::string& what, double actual, double expected,
@@ -205,7 +206,7 @@ Oracle::Check Oracle::compare(const attn::TensorView& o, const attn::TensorView&
       double error = std::abs(actual - row.o[d]);
       if (!(error < kInfinity)) error = kInfinity;  // NaN too
       const double limit = empty ? 0 : multiple * tolerance_;
-      if (error > limit) {
+      if (!(error <= limit)) {
         mismatch(row, "O[" + std::to_string(d) + "]", actual, row.o[d], limit);
       }
       check.max_error = std::max(check.max_error, error);
@@ -215,11 +216,11 @@ Oracle::Check Oracle::compare(const attn::TensorView& o, const attn::TensorView&
     const double actual = element(lse, row.b, row.h, row.i, 0);
     double error = actual == row.lse ? 0 : std::abs(actual - row.lse);
     if (!(error < kInfinity)) error = kInfinity;
-    if (error > lse_limit) mismatch(row, "LSE", actual, row.lse, lse_limit);
+    if (!(error <= lse_limit)) mismatch(row, "LSE", actual, row.lse, lse_limit);
     check.max_lse_error = std::max(check.max_lse_error, error);
   }
   check.nmse = squared_value > 0 ? squared_error / squared_value : 0;
-  if (check.mismatch.empty() && check.nmse > nmse_limit) {
+  if (check.mismatch.empty() && !(check.nmse <= nmse_limit)) {
     check.mismatch = "the normalised mean squared error of O is " + scientific(check.nmse) +
                      ", allowed " + scientific(nmse_limit);
   }

@@ -81,6 +81,17 @@ reorder::Registry CommonOptions::registry() const {
   return make_registry(plugins);
 }
 
+CLI::Validator number_within(double low, double high) {
+  const auto check = [low, high](std::string& text) {
+    double value = 0;
+    const bool number = CLI::detail::lexical_cast(text, value);
+    // A NaN compares false with both limits.
+    if (number && value >= low && value <= high) return std::string();
+    return "'" + text + "' is not a number from " + three_digits(low) + " to " + three_digits(high);
+  };
+  return {check, ""};
+}
+
 void add_common(CLI::App& command, CommonOptions& options) {
   command.add_flag("--json", options.json, "Print JSON and nothing else");
   command.add_option("--seed", options.seed, "Seed of orderings and of random tensors")
@@ -93,7 +104,7 @@ void add_common(CLI::App& command, CommonOptions& options) {
                   "A shared object with strategies (may be repeated); also every .so in the "
                   "folders of REORDER_PLUGIN_PATH")
       ->type_name("FILE")
-      ->expected(1);
+      ->allow_extra_args(false);  // one file an option, so that a mask may follow it
 }
 
 void add_attention_options(CLI::App& command, Problem& problem) {
@@ -108,7 +119,7 @@ void add_attention_options(CLI::App& command, Problem& problem) {
 }
 
 void print_json(const Json& json) {
-  std::cout << json.dump(2) << '\n';
+  std::cout << json.dump(2, ' ', false, Json::error_handler_t::replace) << '\n';
 }
 
 ExitCode run_program(int argc, char** argv) {

@@ -66,14 +66,14 @@ void add_run(CLI::App& app, Action& action) {
             ->check(CLI::Range(1, 1000000));
         command.add_option("--min-time", options.repeats.seconds, "Seconds of timed rounds")
             ->capture_default_str()
-            ->check(CLI::Range(0.0, 3600.0));
+            ->check(number_within(0, 3600));
         command.add_option("--verify", options.verify, "auto, whole or none: what fp64 recomputes")
             ->capture_default_str();
         command
             .add_option("--tolerance", options.tolerance,
                         "Allowed errors, as a multiple of the usual ones")
             ->capture_default_str()
-            ->check(CLI::Range(0.0, 1e6));
+            ->check(number_within(0, 1e6));
         command
             .add_option("-o,--output", options.output, "Append the record to this JSON Lines file")
             ->type_name("FILE");

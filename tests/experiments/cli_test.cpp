@@ -62,6 +62,12 @@ TEST(Cli, UsageErrors) {
   expect_error(run_blockfill(2, {"run", "causal(n=8)", "--backend", "cpus"}), "cpu");
   expect_error(run_blockfill(2, {"run", "causal(n=8)", "--heads", "4", "--kv-heads", "3"}),
                "divisor");
+  for (const char* option : {"--tolerance", "--min-time"}) {
+    for (const char* value : {"nan", "-1", "inf", "1e9"}) {
+      expect_error(run_blockfill(2, {"run", "causal(n=8)", option, value}),
+                   std::string("'") + value + "' is not a number from 0 to");
+    }
+  }
   expect_error(run_blockfill(2, {"list", "rmc"}), "did you mean 'rcm'?");
 }
 
@@ -75,6 +81,9 @@ TEST(Cli, Failures) {
                                  "file(" + (dir / "order.txt").string() + ")"}),
                "order.txt");
   expect_error(run_blockfill(1, {"list", "--plugin", "/no/such/plugin.so"}), "/no/such/plugin.so");
+  expect_error(
+      run_blockfill(1, {"fill", "--plugin", "/no/a.so", "causal(n=8)", "--plugin", "/no/b.so"}),
+      "/no/a.so");
   expect_error(run_blockfill(1, {"table", (dir / "none.jsonl").string()}), "none.jsonl");
 }
 
@@ -231,6 +240,7 @@ TEST(Cli, APluginIsAStrategyLikeAnyOther) {
     GTEST_SKIP() << EXAMPLE_PLUGIN << " is not built; ctest builds it";
   }
   const std::string mask = "window(n=100,window=2)|shuffle(seed=4)";
+  (void)run_blockfill(0, {"list", "--plugin", EXAMPLE_PLUGIN, "--plugin", EXAMPLE_PLUGIN});
   const auto list =
       Json::parse(run_blockfill(0, {"list", "--json", "--plugin", EXAMPLE_PLUGIN}).out);
   const auto builtin = Json::parse(run_blockfill(0, {"list", "--json"}).out);

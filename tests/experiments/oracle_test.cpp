@@ -76,6 +76,9 @@ TEST(Oracle, NoticesEachKindOfMistake) {
     return text.find(what) != std::string::npos;
   };
   EXPECT_TRUE(says(mistake([](float* o, float*) { o[0] = 6; }), "O[0] of query 0"));
+  const Result right = right_answer();
+  EXPECT_NE(oracle.compare(right.o.view, right.lse.view, NAN).mismatch, "")
+      << "nothing is within NaN";
   EXPECT_TRUE(says(mistake([](float* o, float*) { o[2] = NAN; }), "O[0] of query 2"));
   EXPECT_TRUE(says(mistake([](float*, float* lse) { lse[2] = 5.1F; }), "LSE of query 2"));
   // A query without keys is exact: nothing near zero passes for zero.
