@@ -4,6 +4,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -18,6 +19,13 @@ namespace experiments {
 // and both directions follow from that list.
 
 using Json = nlohmann::ordered_json;
+
+/// What the JSON library says, without its "[json.exception.parse_error.101] ".
+[[nodiscard]] inline std::string sentence_of(const Json::exception& error) {
+  const std::string text = error.what();
+  const std::size_t end = text.starts_with('[') ? text.find("] ") : std::string::npos;
+  return end == std::string::npos ? text : text.substr(end + 2);
+}
 
 /// T is `Struct`, const or not.
 template <class T, class Struct>

@@ -88,7 +88,7 @@ Record from_json(const Json& json, const std::string& where) {
   try {
     decode(json, record);
   } catch (const Json::exception& error) {
-    fail(std::string("not a record: ") + error.what());
+    fail("not a record: " + sentence_of(error));
   }
   if (record.schema_version < 1 || record.schema_version > kSchemaVersion) {
     fail("schema version " + std::to_string(record.schema_version) + " is not one that this " +

@@ -107,7 +107,8 @@ RecordFile::~RecordFile() {
 }
 
 void RecordFile::append(const Record& record) {
-  const std::string line = to_json(record).dump() + '\n';
+  const std::string line =
+      to_json(record).dump(-1, ' ', false, Json::error_handler_t::replace) + '\n';
   const off_t before = regular_ ? ::lseek(descriptor_, 0, SEEK_END) : 0;
   int error = write_all(descriptor_, line);
   if (error == 0 && regular_ && ::fdatasync(descriptor_) != 0) error = errno;

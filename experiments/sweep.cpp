@@ -29,6 +29,14 @@ std::string outcome(const Record& record) {
          three_digits(record.ms->natural.median) + " → " + three_digits(after) + " ms";
 }
 
+/// Whether a record was verified as far as this sweep asks. A failed one and one without rows have
+/// nothing to verify.
+bool verified_enough(const Record& record, Scope wanted) {
+  const auto& v = record.verification;
+  if (wanted == Scope::none || record.status == "failed" || v.rows_total == 0) return true;
+  return wanted == Scope::whole ? v.scope == "whole" : v.scope != "none";
+}
+
 /// The mask of the combinations under way, made when it is first needed.
 class Masks {
  public:
@@ -55,9 +63,13 @@ std::vector<bool> finished(const SweepConfig& config, const std::vector<Record>&
   std::vector<bool> done;
   for (const auto& combination : config.combinations) {
     const auto found = latest.find(key_of(combination.problem));
-    const bool again = options.rerun || (options.retry_failed && found != latest.end() &&
-                                         found->second->status == "failed");
-    done.push_back(found != latest.end() && !again);
+    if (found == latest.end() || options.rerun) {
+      done.push_back(false);
+      continue;
+    }
+    const Record& record = *found->second;
+    const bool retry = options.retry_failed && record.status == "failed";
+    done.push_back(!retry && verified_enough(record, config.options.scope));
   }
   return done;
 }

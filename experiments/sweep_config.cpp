@@ -2,10 +2,15 @@
 #include "experiments/sweep_config.hpp"
 
 #include <algorithm>
-#include <functional>
+#include <cstdint>
+#include <limits>
+#include <set>
+#include <type_traits>
+#include <utility>
 
 #include "experiments/exit_code.hpp"
 #include "experiments/file_io.hpp"
+#include "experiments/mask_text.hpp"
 #include "experiments/parameters.hpp"
 #include "experiments/text.hpp"
 #include "reorder/error.hpp"
@@ -17,6 +22,22 @@ const std::vector<std::string> kKeys = {
     "masks",      "n",       "modifiers", "pipelines", "backends", "tiles",
     "objectives", "dtypes",  "batch",     "heads",     "kv_heads", "head_dims",
     "seeds",      "repeats", "min_time",  "verify",    "comment"};
+
+template <class T>
+struct Limits {
+  T low;
+  T high;
+};
+
+/// What the numbers of a problem may be where nothing narrower is said.
+template <class T>
+Limits<T> any() {
+  if constexpr (std::is_arithmetic_v<T>) {
+    return {std::is_same_v<T, int> ? T(1) : T(0), std::numeric_limits<T>::max()};
+  } else {
+    return {};
+  }
+}
 
 /// A configuration with the place it came from, for messages.
 class Reader {
@@ -34,19 +55,20 @@ class Reader {
 
   /// One value or a list of them; `fallback` where the key is missing.
   template <class T>
-  [[nodiscard]] std::vector<T> list(const char* key, T fallback) const {
+  [[nodiscard]] std::vector<T> list(const char* key, T fallback,
+                                    const Limits<T>& limits = any<T>()) const {
     if (!json_.contains(key)) return {fallback};
     const Json& value = json_.at(key);
-    if (!value.is_array()) return {one<T>(key, value)};
+    if (!value.is_array()) return {one<T>(key, value, limits)};
     if (value.empty()) fail(std::string("the list '") + key + "' is empty");
     std::vector<T> values;
-    for (const Json& item : value) values.push_back(one<T>(key, item));
+    for (const Json& item : value) values.push_back(one<T>(key, item, limits));
     return values;
   }
 
   template <class T>
-  [[nodiscard]] T value(const char* key, T fallback) const {
-    return json_.contains(key) ? one<T>(key, json_.at(key)) : fallback;
+  [[nodiscard]] T value(const char* key, T fallback, const Limits<T>& limits = any<T>()) const {
+    return json_.contains(key) ? one<T>(key, json_.at(key), limits) : fallback;
   }
 
   [[nodiscard]] const Json& masks() const {
@@ -56,7 +78,8 @@ class Reader {
   [[nodiscard]] bool has(const char* key) const { return json_.contains(key); }
 
   template <class T>
-  [[nodiscard]] T one(const char* key, const Json& value) const {
+  [[nodiscard]] T one(const char* key, const Json& value,
+                      const Limits<T>& limits = any<T>()) const {
     constexpr bool kText = std::is_same_v<T, std::string>;
     constexpr bool kWhole = std::is_integral_v<T>;
     const bool fits =
@@ -67,10 +90,33 @@ class Reader {
             : kWhole ? "a whole number"
                      : "a number"));
     }
+    if constexpr (!kText) {
+      if (!within(value, limits)) {
+        fail(std::string("'") + key + "' is " + value.dump() + ", it must be from " +
+             Json(limits.low).dump() + " to " + Json(limits.high).dump());
+      }
+    }
     return value.get<T>();
   }
 
  private:
+  /// Compared as it stands in the file: a number that T cannot hold would come out as another.
+  template <class T>
+  static bool within(const Json& value, const Limits<T>& limits) {
+    if constexpr (std::is_integral_v<T>) {
+      if (value.is_number_unsigned()) {
+        const auto number = value.get<std::uint64_t>();
+        return std::cmp_greater_equal(number, limits.low) &&
+               std::cmp_less_equal(number, limits.high);
+      }
+      const auto number = value.get<std::int64_t>();
+      return std::cmp_greater_equal(number, limits.low) && std::cmp_less_equal(number, limits.high);
+    } else {
+      const auto number = value.get<double>();
+      return number >= limits.low && number <= limits.high;
+    }
+  }
+
   const Json& json_;
   std::string where_;
 };
@@ -92,7 +138,8 @@ std::vector<NamedMask> masks_of(const Reader& reader) {
   const Json& listed = reader.masks();
   const Json items = listed.is_array() ? listed : Json::array({listed});
   if (items.empty()) reader.fail("the list 'masks' is empty");
-  const auto sizes = reader.list<std::int64_t>("n", 0);
+  const auto sizes =
+      reader.list<std::int64_t>("n", 0, {1, std::numeric_limits<std::int32_t>::max()});
   const auto modifiers = reader.list<std::string>("modifiers", "");
   std::vector<NamedMask> masks;
   for (const Json& item : items) {
@@ -106,10 +153,14 @@ std::vector<NamedMask> masks_of(const Reader& reader) {
     }
     const bool sized = named.mask.find("{n}") != std::string::npos;
     if (sized && !reader.has("n")) reader.fail(named.mask + " needs the key 'n'");
+    if (!sized && named.label.find("{n}") != std::string::npos) {
+      reader.fail("the label '" + named.label + "' has {n}, its mask " + named.mask + " has not");
+    }
     for (const std::int64_t n : sized ? sizes : std::vector<std::int64_t>{0}) {
       for (const auto& modifier : modifiers) {
         NamedMask made = named;
         made.mask = with_n(named.mask, std::to_string(n));
+        made.label = with_n(named.label, std::to_string(n));
         if (!modifier.empty()) {
           made.mask += "|" + modifier;
           const auto name = modifier.substr(0, modifier.find('('));
@@ -126,12 +177,14 @@ std::vector<NamedMask> masks_of(const Reader& reader) {
 void check(const Reader& reader, const Problem& problem, const reorder::Registry& registry) {
   try {
     validate(problem);
+    check_mask(problem.mask);
     (void)reorder::Pipeline::parse(problem.pipeline, registry);
-    if (problem.mask.find('/') == std::string::npos) (void)reorder::parse_chain(problem.mask);
-  } catch (const std::exception& error) {
+  } catch (const reorder::Error& error) {
     // A strategy that this build lacks fails in its own records; a misspelt one ends the sweep.
-    const auto* known = dynamic_cast<const reorder::Error*>(&error);
-    if (known && known->code() == reorder::ErrorCode::unavailable) return;
+    if (error.code() == reorder::ErrorCode::unavailable) return;
+    if (error.code() == reorder::ErrorCode::bad_file) throw;
+    reader.fail(error.what());
+  } catch (const std::exception& error) {
     reader.fail(error.what());
   }
 }
@@ -150,9 +203,8 @@ SweepConfig parse_sweep_config(const Json& json, const std::string& where, const
                                const reorder::Registry& registry) {
   const Reader reader(json, where);
   SweepConfig config;
-  config.options.repeats.minimum = reader.value<int>("repeats", 5);
-  config.options.repeats.seconds = reader.value<double>("min_time", 0.2);
-  if (config.options.repeats.minimum < 1) reader.fail("'repeats' must be at least 1");
+  config.options.repeats.minimum = reader.value<int>("repeats", 5, {1, 1000000});
+  config.options.repeats.seconds = reader.value<double>("min_time", 0.2, {0, 3600});
   try {
     config.options.scope = parse_scope(reader.value<std::string>("verify", "auto"));
   } catch (const UsageError& error) {
@@ -188,11 +240,15 @@ SweepConfig parse_sweep_config(const Json& json, const std::string& where, const
   axis("tiles", &Problem::tile, defaults.tile);
   axis("objectives", &Problem::objective, defaults.objective);
   axis("pipelines", &Problem::pipeline, defaults.pipeline);
-  for (auto& [problem, label] : combinations) {
+  std::set<std::string> keys;
+  for (auto& combination : combinations) {
+    Problem& problem = combination.problem;
     if (problem.kv_heads == 0) problem.kv_heads = problem.heads;
+    // What is listed twice is measured once.
+    if (!keys.insert(key_of(problem)).second) continue;
     check(reader, problem, registry);
+    config.combinations.push_back(std::move(combination));
   }
-  config.combinations = std::move(combinations);
   return config;
 }
 
@@ -208,7 +264,10 @@ SweepConfig read_sweep_config(const std::filesystem::path& file, const Problem& 
         std::count(text.begin(),
                    text.begin() + static_cast<std::ptrdiff_t>(std::min(error.byte, text.size())),
                    '\n');
-    throw UsageError(file.string() + ":" + std::to_string(line) + ": not JSON: " + error.what());
+    throw UsageError(file.string() + ":" + std::to_string(line) +
+                     ": not JSON: " + sentence_of(error));
+  } catch (const Json::exception& error) {  // a number that is too large, for one
+    throw UsageError(file.string() + ": " + sentence_of(error));
   }
   return parse_sweep_config(json, file.string(), defaults, registry);
 }

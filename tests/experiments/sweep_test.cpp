@@ -8,6 +8,7 @@
 
 #include "experiments/exit_code.hpp"
 #include "experiments/support.hpp"
+#include "reorder/error.hpp"
 
 namespace experiments {
 namespace {
@@ -73,6 +74,47 @@ TEST(SweepConfig, SaysWhatIsWrong) {
   EXPECT_NE(error_of(R"json({"masks": ["causal(n=8)"], "backends": ["gpu"]})json"), "accepted");
 }
 
+TEST(SweepConfig, ANumberOutsideItsLimitsIsNamedWithThem) {
+  const auto error = [](const std::string& entry) {
+    return error_of((R"json({"masks": ["causal(n={n})"], "n": 8, )json" + entry + "}").c_str());
+  };
+  EXPECT_EQ(error(R"("heads": 4294967298)"),
+            "c.json: 'heads' is 4294967298, it must be from 1 to 2147483647");
+  EXPECT_EQ(error(R"("seeds": -1)"),
+            "c.json: 'seeds' is -1, it must be from 0 to 18446744073709551615");
+  EXPECT_EQ(error(R"("min_time": -1)"), "c.json: 'min_time' is -1, it must be from 0.0 to 3600.0");
+  EXPECT_EQ(error(R"("repeats": [4294967297])"),
+            "c.json: 'repeats' holds [4294967297], expected a whole number");
+  EXPECT_EQ(error(R"("repeats": 4294967297)"),
+            "c.json: 'repeats' is 4294967297, it must be from 1 to 1000000");
+  EXPECT_EQ(error(R"("seeds": [0, 18446744073709551615])"), "accepted");
+}
+
+TEST(SweepConfig, MasksAreCheckedBeforeAnythingIsMade) {
+  EXPECT_EQ(error_of(R"json({"masks": "longfromer(n=8)"})json"),
+            "c.json: no mask generator is named 'longfromer'; did you mean 'longformer'?");
+  EXPECT_NE(error_of(R"json({"masks": "longformer(n=8,windw=2)"})json").find("'window'"),
+            std::string::npos);
+  EXPECT_NE(error_of(R"json({"masks": "causal(n=8)|shufle(seed=1)"})json").find("'shuffle'"),
+            std::string::npos);
+  EXPECT_NE(error_of(R"json({"masks": "causal(n=0)"})json"), "accepted");
+  try {
+    (void)parse(R"json({"masks": "no/such/file.mtx|shuffle(seed=1)"})json");
+    ADD_FAILURE() << "accepted";
+  } catch (const reorder::Error& error) {
+    EXPECT_EQ(exit_code_of(error), ExitCode::failure);
+    EXPECT_STREQ(error.what(), "no/such/file.mtx: cannot open: No such file or directory");
+  }
+}
+
+TEST(SweepConfig, LabelsTakeTheirSize) {
+  const auto config = parse(
+      R"json({"masks": {"mask": "causal(n={n})", "label": "causal {n}"}, "n": [8, 16, 8]})json");
+  ASSERT_EQ(config.combinations.size(), 2U) << "what is listed twice is measured once";
+  EXPECT_EQ(config.combinations[0].label, "causal 8");
+  EXPECT_EQ(config.combinations[1].label, "causal 16");
+}
+
 /// Runs a sweep into `path`, stopping after `most` measurements.
 SweepSummary run(const SweepConfig& config, const std::filesystem::path& path,
                  const SweepOptions& options = {}, int most = 1000) {
@@ -110,6 +152,21 @@ TEST(Sweep, ResumesWhereItWasStopped) {
   EXPECT_EQ(run(config, path, {.rerun = true}).measured, 4);
 }
 
+TEST(Sweep, ARecordThatWasNotVerifiedDoesNotCountForASweepThatVerifies) {
+  const test::TempDir dir;
+  const auto path = dir / "r.jsonl";
+  auto config = parse(kSmall);
+  config.options.scope = Scope::none;
+  EXPECT_EQ(run(config, path).measured, 4);
+  EXPECT_EQ(run(config, path).measured, 0);
+  config.options.scope = Scope::automatic;
+  EXPECT_EQ(run(config, path).measured, 4);
+  config.options.scope = Scope::whole;
+  EXPECT_EQ(run(config, path).measured, 0) << "a small result was compared as a whole";
+  config.options.scope = Scope::none;
+  EXPECT_EQ(run(config, path).measured, 0) << "what is verified may be used without asking for it";
+}
+
 TEST(Sweep, RecordsAreWholeAndRight) {
   const test::TempDir dir;
   const auto path = dir / "r.jsonl";
@@ -136,7 +193,7 @@ TEST(Sweep, AFailedCombinationIsARecord) {
   const test::TempDir dir;
   const auto path = dir / "r.jsonl";
   const auto config = parse(R"json({
-    "masks": ["no/such/file.mtx", "causal(n=40)"], "pipelines": ["natural", "rcm"],
+    "masks": "causal(n=40)", "pipelines": ["file(no/such/order.npy)", "natural"], "seeds": [0, 1],
     "backends": "reference", "tiles": "16x16", "heads": 1, "head_dims": 8,
     "repeats": 1, "min_time": 0})json");
   auto summary = run(config, path);
@@ -145,8 +202,8 @@ TEST(Sweep, AFailedCombinationIsARecord) {
   const auto records = read_records(path);
   ASSERT_EQ(records.size(), 4U);
   EXPECT_EQ(records[0].status, "failed");
-  EXPECT_NE(records[0].error.find("no/such/file.mtx"), std::string::npos) << records[0].error;
-  EXPECT_EQ(records[2].status, "ok");
+  EXPECT_NE(records[0].error.find("no/such/order.npy"), std::string::npos) << records[0].error;
+  EXPECT_EQ(records[1].status, "ok");
 
   EXPECT_EQ(run(config, path).measured, 0) << "a failure is not tried again by itself";
   summary = run(config, path, {.retry_failed = true});
