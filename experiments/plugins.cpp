@@ -31,14 +31,16 @@ std::vector<fs::path> shared_objects(const fs::path& folder) {
 
 }  // namespace
 
-reorder::Registry make_registry(std::span<const std::string> plugins) {
+reorder::Registry make_registry(std::span<const std::string> plugins, PluginFiles* files) {
   auto registry = reorder::Registry::with_builtins();
   std::vector<fs::path> loaded;
   const auto load = [&](const fs::path& file) {
     // A plugin named on the command line may lie in the folder as well.
     const fs::path real = fs::weakly_canonical(file);
     if (std::find(loaded.begin(), loaded.end(), real) != loaded.end()) return;
-    (void)registry.load_plugin(file);
+    for (const auto& name : registry.load_plugin(file)) {
+      if (files != nullptr) files->emplace(name, file);
+    }
     loaded.push_back(real);
   };
   if (const char* folders = std::getenv("REORDER_PLUGIN_PATH")) {

@@ -8,6 +8,7 @@
 
 #include "experiments/environment.hpp"
 #include "experiments/fields.hpp"
+#include "experiments/input_files.hpp"
 #include "experiments/problem.hpp"
 #include "experiments/timing.hpp"
 #include "reorder/objective.hpp"
@@ -177,6 +178,7 @@ struct Record {
   std::string label;   ///< a name for tables, or ""
   std::string time;    ///< UTC at the end
   Problem problem;
+  std::vector<InputFile> inputs;  ///< the files that the problem names, as they were
   MaskFacts mask;
   OrderingFacts ordering;
   std::int64_t lower_bound = 0;
@@ -202,6 +204,7 @@ void fields(T& r, Visit&& visit) {
   visit("label", r.label);
   visit("time", r.time);
   visit("problem", r.problem);
+  visit("inputs", r.inputs);
   visit("mask", r.mask);
   visit("ordering", r.ordering);
   visit("lower_bound", r.lower_bound);

@@ -5,6 +5,7 @@
 #include <optional>
 #include <unordered_map>
 
+#include "attn/error.hpp"
 #include "experiments/text.hpp"
 
 namespace experiments {
@@ -69,7 +70,8 @@ std::vector<bool> finished(const SweepConfig& config, const std::vector<Record>&
     }
     const Record& record = *found->second;
     const bool retry = options.retry_failed && record.status == "failed";
-    done.push_back(!retry && verified_enough(record, config.options.scope));
+    done.push_back(!retry && same_content(record.inputs, combination.inputs) &&
+                   verified_enough(record, config.options.scope));
   }
   return done;
 }
@@ -83,7 +85,7 @@ SweepSummary run_sweep(const SweepConfig& config, RecordFile& file,
   const auto latest = by_key(file.earlier());
   Masks masks;
   for (std::size_t i = 0; i < config.combinations.size(); ++i) {
-    const auto& [problem, label] = config.combinations[i];
+    const auto& [problem, label, inputs] = config.combinations[i];
     if (done[i]) {
       ++summary.skipped;
       count(summary, latest.at(key_of(problem))->status);
@@ -100,10 +102,19 @@ SweepSummary run_sweep(const SweepConfig& config, RecordFile& file,
       record = measure(problem, masks.get(problem.mask), registry, config.options);
     } catch (const std::bad_alloc&) {
       record = failed_record(problem, "not enough memory");
+    } catch (const attn::Error& error) {
+      // Another build, or another machine, may measure it: no record stands in the way of that.
+      if (error.code() == attn::ErrorCode::no_device) {
+        ++summary.no_device;
+        progress.done("left out: " + std::string(error.what()));
+        continue;
+      }
+      record = failed_record(problem, error.what());
     } catch (const std::exception& error) {
       record = failed_record(problem, error.what());
     }
     record.label = label;
+    record.inputs = inputs;
     file.append(record);
     ++summary.measured;
     count(summary, record.status);

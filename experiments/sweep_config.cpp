@@ -200,7 +200,7 @@ Scope parse_scope(const std::string& text) {
 }
 
 SweepConfig parse_sweep_config(const Json& json, const std::string& where, const Problem& defaults,
-                               const reorder::Registry& registry) {
+                               const reorder::Registry& registry, const PluginFiles& plugins) {
   const Reader reader(json, where);
   SweepConfig config;
   config.options.repeats.minimum = reader.value<int>("repeats", 5, {1, 1000000});
@@ -241,19 +241,21 @@ SweepConfig parse_sweep_config(const Json& json, const std::string& where, const
   axis("objectives", &Problem::objective, defaults.objective);
   axis("pipelines", &Problem::pipeline, defaults.pipeline);
   std::set<std::string> keys;
+  InputFiles files(registry, plugins);
   for (auto& combination : combinations) {
     Problem& problem = combination.problem;
     if (problem.kv_heads == 0) problem.kv_heads = problem.heads;
     // What is listed twice is measured once.
     if (!keys.insert(key_of(problem)).second) continue;
     check(reader, problem, registry);
+    combination.inputs = files.of(problem);
     config.combinations.push_back(std::move(combination));
   }
   return config;
 }
 
 SweepConfig read_sweep_config(const std::filesystem::path& file, const Problem& defaults,
-                              const reorder::Registry& registry) {
+                              const reorder::Registry& registry, const PluginFiles& plugins) {
   const std::string text = read_text(file);
   Json json;
   try {
@@ -269,7 +271,7 @@ SweepConfig read_sweep_config(const std::filesystem::path& file, const Problem& 
   } catch (const Json::exception& error) {  // a number that is too large, for one
     throw UsageError(file.string() + ": " + sentence_of(error));
   }
-  return parse_sweep_config(json, file.string(), defaults, registry);
+  return parse_sweep_config(json, file.string(), defaults, registry, plugins);
 }
 
 }  // namespace experiments

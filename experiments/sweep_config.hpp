@@ -15,6 +15,7 @@ namespace experiments {
 struct Combination {
   Problem problem;
   std::string label;
+  std::vector<InputFile> inputs = {};  ///< as they were when the configuration was read
 };
 
 /// A sweep as its configuration describes it, combinations of one mask side by side.
@@ -40,17 +41,20 @@ struct SweepConfig {
 ///     }
 ///
 /// Each key but the last three takes one value or a list; the sweep is the cross product of all
-/// lists. Every combination is checked here, as far as that needs no mask, so that a misspelt name
-/// ends a sweep before it begins. `defaults` gives seed and threads. Throws UsageError or
-/// reorder::Error with a sentence that begins with the file's name.
+/// lists, each combination once. All are checked here, as far as that makes no mask, so that a
+/// misspelt name or a missing mask ends a sweep before it begins. `defaults` gives seed and
+/// threads. Throws UsageError with a sentence that begins with the file's name, or
+/// reorder::Error{bad_file} for a mask's file.
 [[nodiscard]] SweepConfig read_sweep_config(const std::filesystem::path& file,
                                             const Problem& defaults,
-                                            const reorder::Registry& registry);
+                                            const reorder::Registry& registry,
+                                            const PluginFiles& plugins = {});
 
 /// The same from parsed JSON; `where` stands before every message.
 [[nodiscard]] SweepConfig parse_sweep_config(const Json& json, const std::string& where,
                                              const Problem& defaults,
-                                             const reorder::Registry& registry);
+                                             const reorder::Registry& registry,
+                                             const PluginFiles& plugins = {});
 
 /// "auto", "whole" or "none". Throws UsageError.
 [[nodiscard]] Scope parse_scope(const std::string& text);

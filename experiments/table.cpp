@@ -40,6 +40,18 @@ std::string break_even(const Record& r) {
   return r.break_even_calls ? grouped(*r.break_even_calls) : "never";
 }
 
+std::string name_of(const Record& record) {
+  return record.label.empty() ? record.problem.mask : record.label;
+}
+
+/// Whether masks of several sizes have one name.
+bool names_hide_sizes(const std::vector<const Record*>& records) {
+  std::unordered_map<std::string, std::int64_t> sizes;
+  return std::any_of(records.begin(), records.end(), [&](const Record* r) {
+    return sizes.try_emplace(name_of(*r), r->mask.n_q).first->second != r->mask.n_q;
+  });
+}
+
 struct Column {
   const char* title;
   Align align;
@@ -48,9 +60,12 @@ struct Column {
 
 std::vector<Column> columns_for(const std::vector<const Record*>& records) {
   std::vector<Column> columns = {
-      {"mask", Align::left,
-       [](const Record& r) { return r.label.empty() ? r.problem.mask : r.label; }},
+      {"mask", Align::left, name_of},
       {"pipeline", Align::left, [](const Record& r) { return r.problem.pipeline; }}};
+  if (names_hide_sizes(records)) {
+    columns.push_back(
+        {"queries", Align::right, [](const Record& r) { return grouped(r.mask.n_q); }});
+  }
   const std::vector<Column> axes = {
       {"backend", Align::left, [](const Record& r) { return r.problem.backend; }},
       {"tile", Align::left, [](const Record& r) { return r.problem.tile; }},

@@ -77,8 +77,8 @@ int CommonOptions::thread_count() const {
   return threads > 0 ? threads : usable_cpus();
 }
 
-reorder::Registry CommonOptions::registry() const {
-  return make_registry(plugins);
+reorder::Registry CommonOptions::registry(PluginFiles* files) const {
+  return make_registry(plugins, files);
 }
 
 CLI::Validator number_within(double low, double high) {

@@ -10,6 +10,7 @@
 
 #include "experiments/exit_code.hpp"
 #include "experiments/fields.hpp"
+#include "experiments/plugins.hpp"
 #include "experiments/problem.hpp"
 #include "experiments/timing.hpp"
 #include "reorder/pipeline.hpp"
@@ -36,7 +37,7 @@ struct CommonOptions {
   std::vector<std::string> plugins;
 
   [[nodiscard]] int thread_count() const;
-  [[nodiscard]] reorder::Registry registry() const;
+  [[nodiscard]] reorder::Registry registry(PluginFiles* files = nullptr) const;
 };
 void add_common(CLI::App& command, CommonOptions& options);
 

@@ -21,7 +21,8 @@ struct RunOptions {
 };
 
 ExitCode run(const RunOptions& options) {
-  const auto registry = options.common.registry();
+  PluginFiles plugins;
+  const auto registry = options.common.registry(&plugins);
   Problem problem = options.problem;
   problem.seed = options.common.seed;
   problem.threads = options.common.thread_count();
@@ -35,7 +36,9 @@ ExitCode run(const RunOptions& options) {
   std::optional<RecordFile> file;
   if (!options.output.empty()) file.emplace(options.output);
   Workload workload(masks::make(problem.mask));
-  const Record record = measure(problem, workload, registry, measure_options);
+  const auto inputs = InputFiles(registry, plugins).of(problem);
+  Record record = measure(problem, workload, registry, measure_options);
+  record.inputs = inputs;
   if (options.common.json) {
     print_json(to_json(record));
   } else {

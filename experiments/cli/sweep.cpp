@@ -41,7 +41,8 @@ void tell_of_earlier(const RecordFile& file, const std::string& name) {
 ExitCode exit_code(const SweepSummary& summary) {
   if (summary.interrupted) return ExitCode::interrupted;
   if (summary.mismatches > 0) return ExitCode::mismatch;
-  return summary.failed > 0 ? ExitCode::failure : ExitCode::ok;
+  if (summary.failed > 0) return ExitCode::failure;
+  return summary.no_device > 0 ? ExitCode::no_device : ExitCode::ok;
 }
 
 std::string count_text(int count, const char* what) {
@@ -49,11 +50,12 @@ std::string count_text(int count, const char* what) {
 }
 
 ExitCode sweep(const SweepCommand& command) {
-  const auto registry = command.common.registry();
+  PluginFiles plugins;
+  const auto registry = command.common.registry(&plugins);
   Problem defaults;
   defaults.seed = command.common.seed;
   defaults.threads = command.common.thread_count();
-  const auto config = read_sweep_config(command.config, defaults, registry);
+  const auto config = read_sweep_config(command.config, defaults, registry, plugins);
   RecordFile file(command.output);
   tell_of_earlier(file, command.output);
 
@@ -72,12 +74,16 @@ ExitCode sweep(const SweepCommand& command) {
                 {"measured", summary.measured},
                 {"mismatches", summary.mismatches},
                 {"failed", summary.failed},
+                {"no_device", summary.no_device},
                 {"interrupted", summary.interrupted}});
   } else {
     std::cout << command.output << ": " << count_text(summary.measured, "measured") << ", "
               << count_text(summary.skipped, "there before") << ", "
               << count_text(summary.failed, "failed") << ", "
-              << count_text(summary.mismatches, "wrong") << ", of " << summary.total << '\n';
+              << count_text(summary.mismatches, "wrong")
+              << (summary.no_device > 0 ? ", " + count_text(summary.no_device, "without a device")
+                                        : "")
+              << ", of " << summary.total << '\n';
   }
   if (summary.interrupted) {
     std::cerr << "blockfill: interrupted; the same command goes on from here\n";

@@ -92,6 +92,20 @@ TEST(Cli, NoSuchDevice) {
   expect_error(run_blockfill(77, {"run", "causal(n=64)", "--backend", "hopper"}), "hopper");
 }
 
+TEST(Cli, ASweepLeavesNoRecordOfAMissingDevice) {
+  if (attn::backend("hopper").info().unavailable.empty()) GTEST_SKIP() << "a Hopper GPU is here";
+  const TempDir dir;
+  const auto results = dir / "r.jsonl";
+  test::spit(dir / "c.json", R"json({"masks": "causal(n=40)", "backends": ["hopper", "reference"],
+      "heads": 1, "head_dims": 8, "repeats": 1, "min_time": 0})json");
+  const auto finished =
+      run_blockfill(77, {"sweep", (dir / "c.json").string(), "-o", results.string()});
+  EXPECT_TRUE(has(finished.out, "1 without a device")) << finished.out;
+  const auto records = read_records(results);
+  ASSERT_EQ(records.size(), 1U);
+  EXPECT_EQ(records[0].problem.backend, "reference");
+}
+
 TEST(Cli, AResultOutsideTheToleranceIsAMismatch) {
   const std::vector<std::string> command = {"run", "causal(n=64)", "--heads", "1", "--repeats",
                                             "1",   "--min-time",   "0"};
@@ -232,6 +246,12 @@ TEST(Cli, AMisspeltSweepEndsBeforeItBegins) {
   expect_error(run_blockfill(2, {"sweep", config.string(), "-o", results.string()}), "'rcm'");
   test::spit(config, "{\n\"masks\": \"causal(n=8)\",\n\"heads\": 1,,\n}");
   expect_error(run_blockfill(2, {"sweep", config.string(), "-o", results.string()}), "c.json:3");
+  test::spit(config, R"json({"masks": "causal(n=8)", "min_time": 1e400})json");
+  const auto large = run_blockfill(2, {"sweep", config.string(), "-o", results.string()});
+  expect_error(large, "c.json: ");
+  EXPECT_FALSE(has(large.err, "json.exception")) << large.err;
+  test::spit(config, R"json({"masks": "no/such.mtx"})json");
+  expect_error(run_blockfill(1, {"sweep", config.string(), "-o", results.string()}), "no/such.mtx");
   EXPECT_FALSE(std::filesystem::exists(results));
 }
 

@@ -41,7 +41,7 @@ TEST(SweepConfig, TheCrossProductKeepsAMaskTogether) {
   ASSERT_EQ(config.combinations.size(), (2U * 2 + 1 * 2) * 2 * 2);
   std::vector<std::string> masks;
   std::set<std::string> keys;
-  for (const auto& [problem, label] : config.combinations) {
+  for (const auto& [problem, label, inputs] : config.combinations) {
     if (masks.empty() || masks.back() != problem.mask) masks.push_back(problem.mask);
     keys.insert(key_of(problem));
     EXPECT_EQ(problem.seed, 3U) << "the default";
@@ -165,6 +165,31 @@ TEST(Sweep, ARecordThatWasNotVerifiedDoesNotCountForASweepThatVerifies) {
   EXPECT_EQ(run(config, path).measured, 0) << "a small result was compared as a whole";
   config.options.scope = Scope::none;
   EXPECT_EQ(run(config, path).measured, 0) << "what is verified may be used without asking for it";
+}
+
+TEST(Sweep, AChangedInputFileIsMeasuredAgain) {
+  const test::TempDir dir;
+  const auto path = dir / "r.jsonl";
+  const std::string begin = "%%MatrixMarket matrix coordinate pattern general\n";
+  test::spit(dir / "m.mtx", begin + "3 3 1\n2 1\n");
+  test::spit(dir / "order.txt", "2\n1\n0\n");
+  const std::string text = R"json({"backends": "reference", "tiles": "8x8", "heads": 1,
+      "head_dims": 8, "repeats": 1, "min_time": 0, "masks": ["causal(n=3)", ")json" +
+                           (dir / "m.mtx").string() +
+                           R"json("], "pipelines": ["natural", "best_of(file()json" +
+                           (dir / "order.txt").string() + R"json())"]})json";
+  const auto measured = [&] {
+    const auto summary = run(parse(text.c_str()), path);
+    EXPECT_EQ(summary.failed, 0);
+    return summary.measured;
+  };
+  EXPECT_EQ(measured(), 4);
+  EXPECT_EQ(measured(), 0);
+  test::spit(dir / "m.mtx", begin + "3 3 1\n2 2\n");
+  EXPECT_EQ(measured(), 2) << "both orders of the changed mask";
+  test::spit(dir / "order.txt", "1\n2\n0\n");
+  EXPECT_EQ(measured(), 2) << "both masks in the changed order";
+  EXPECT_EQ(measured(), 0);
 }
 
 TEST(Sweep, RecordsAreWholeAndRight) {

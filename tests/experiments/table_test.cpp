@@ -32,6 +32,17 @@ TEST(Table, NamesAMaskOnceAboveItsPipelines) {
   EXPECT_NE(table.find("never"), std::string::npos) << table;
 }
 
+TEST(Table, SizesAreShownWhereALabelCoversSeveral) {
+  Record small = sample_record("causal(n=64)");
+  Record large = sample_record("causal(n=4096)");
+  small.label = large.label = "causal";
+  EXPECT_EQ(render_table({small}, TableFormat::text).find("queries"), std::string::npos);
+  large.mask.n_q = 4096;
+  const std::string table = render_table({small, large}, TableFormat::text);
+  EXPECT_NE(table.find("queries"), std::string::npos) << table;
+  EXPECT_NE(table.find("4,096"), std::string::npos) << table;
+}
+
 TEST(Table, FailuresStandBelow) {
   Record failed;
   failed.status = "failed";
