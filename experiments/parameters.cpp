@@ -10,6 +10,19 @@
 namespace experiments {
 namespace {
 
+/// Throws with the nearest name, which libattn does not look for.
+void require_backend(const std::string& name) {
+  std::vector<std::string> names;
+  std::string all;
+  for (const attn::Backend* backend : attn::backends()) {
+    names.push_back(backend->info().name);
+    if (names.back() == name) return;
+    all += (all.empty() ? "" : ", ") + names.back();
+  }
+  throw UsageError("no backend is named '" + name + "'" +
+                   did_you_mean_or(name, names, "there are " + all));
+}
+
 /// A whole number that is all of `text`, or 0.
 std::int32_t positive_number(std::string_view text) {
   std::int32_t value = 0;
@@ -59,8 +72,8 @@ attn::DType parse_dtype(std::string_view text) {
     if (text == attn::to_string(dtype)) return dtype;
     names.emplace_back(attn::to_string(dtype));
   }
-  throw UsageError("no dtype '" + std::string(text) + "'" + did_you_mean(text, names) +
-                   " There are f32, f16 and bf16");
+  throw UsageError("no dtype '" + std::string(text) + "'" +
+                   did_you_mean_or(text, names, "there are f32, f16 and bf16"));
 }
 
 reorder::Objective objective_of(const Problem& problem) {
@@ -78,7 +91,7 @@ void validate(const Problem& problem) {
   }
   (void)parse_dtype(problem.dtype);
   (void)objective_of(problem);
-  (void)attn::backend(problem.backend);
+  require_backend(problem.backend);
   require(problem.batch >= 1, "batch", problem.batch, "at least 1");
   require(problem.heads >= 1, "heads", problem.heads, "at least 1");
   require(problem.head_dim >= 1, "head-dim", problem.head_dim, "at least 1");

@@ -73,7 +73,14 @@ int write_all(int descriptor, std::string_view bytes) {
 }  // namespace
 
 std::vector<Record> read_records(const std::filesystem::path& file) {
-  return parse_lines(file, read_text(file)).records;
+  const std::string text = read_text(file);
+  auto lines = parse_lines(file, text);
+  const std::string_view rest = std::string_view(text).substr(lines.whole_bytes);
+  if (!rest.empty() && !begins_record(rest)) {
+    const auto number = 1 + std::count(text.begin(), text.end() - std::ssize(rest), '\n');
+    fail(file.string() + ":" + std::to_string(number), "not a record");
+  }
+  return std::move(lines.records);
 }
 
 RecordFile::RecordFile(const std::filesystem::path& file) : path_(file) {

@@ -178,8 +178,8 @@ TableFormat parse_table_format(const std::string& text) {
   if (text == "markdown") return TableFormat::markdown;
   if (text == "csv") return TableFormat::csv;
   const std::vector<std::string> names = {"text", "markdown", "csv"};
-  throw UsageError("no format '" + text + "'" + did_you_mean(text, names) +
-                   " There are text, markdown and csv");
+  throw UsageError("no format '" + text + "'" +
+                   did_you_mean_or(text, names, "there are text, markdown and csv"));
 }
 
 std::string render_table(const std::vector<Record>& records, TableFormat format) {

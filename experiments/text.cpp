@@ -103,4 +103,10 @@ std::string did_you_mean(std::string_view name, std::span<const std::string> can
   return nearest.empty() ? "" : "; did you mean '" + nearest + "'?";
 }
 
+std::string did_you_mean_or(std::string_view name, std::span<const std::string> candidates,
+                            std::string_view otherwise) {
+  const std::string hint = did_you_mean(name, candidates);
+  return hint.empty() ? "; " + std::string(otherwise) : hint;
+}
+
 }  // namespace experiments

@@ -39,4 +39,9 @@ enum class Align { left, right };
 [[nodiscard]] std::string did_you_mean(std::string_view name,
                                        std::span<const std::string> candidates);
 
+/// The same, or "; " and `otherwise` when no candidate is near.
+[[nodiscard]] std::string did_you_mean_or(std::string_view name,
+                                          std::span<const std::string> candidates,
+                                          std::string_view otherwise);
+
 }  // namespace experiments

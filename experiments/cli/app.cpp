@@ -43,12 +43,12 @@ std::vector<std::string> command_names(const CLI::App& app) {
 std::string unexpected(const CLI::App& app, const std::string& word) {
   const auto chosen = app.get_subcommands();
   if (chosen.empty() && !word.starts_with('-')) {
-    return "no command '" + word + "'" + did_you_mean(word, command_names(app)) +
-           " `blockfill --help` lists them";
+    return "no command '" + word + "'" +
+           did_you_mean_or(word, command_names(app), "`blockfill --help` lists them");
   }
   const CLI::App& command = chosen.empty() ? app : *chosen.front();
-  const std::string name = chosen.empty() ? "blockfill" : command.get_name();
-  return name + ": unexpected argument '" + word + "'" +
+  const std::string name = chosen.empty() ? "" : command.get_name() + ": ";
+  return name + "unexpected argument '" + word + "'" +
          did_you_mean(word.substr(0, word.find('=')), option_names(command));
 }
 
@@ -95,7 +95,15 @@ CLI::Validator number_within(double low, double high) {
 void add_common(CLI::App& command, CommonOptions& options) {
   command.add_flag("--json", options.json, "Print JSON and nothing else");
   command.add_option("--seed", options.seed, "Seed of orderings and of random tensors")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(CLI::Validator(
+          [](std::string& text) {
+            // strtoull takes a minus sign and wraps.
+            return text.find('-') == std::string::npos
+                       ? std::string()
+                       : "'" + text + "' is not a number from 0 to 18446744073709551615";
+          },
+          ""));
   command.add_option("--threads", options.threads, "CPU threads, 0 for all")
       ->capture_default_str()
       ->check(CLI::Range(0, 4096));

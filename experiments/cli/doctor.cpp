@@ -7,6 +7,7 @@
 #include "experiments/cli/report.hpp"
 #include "experiments/environment.hpp"
 #include "experiments/gpu.hpp"
+#include "reorder/error.hpp"
 
 namespace experiments {
 namespace {
@@ -32,14 +33,16 @@ std::vector<Library> libraries() {
           {"Highway", build_info::kHighwayVersion, "libhwy-dev", "SIMD of the cpu backend"},
           {"SuiteSparse AMD", build_info::kAmdVersion, "libsuitesparse-dev", "strategy amd"},
           {"METIS", build_info::kMetisVersion, "libmetis-dev", "strategies metis_*"},
-          {"Boost", build_info::kBoostVersion, "libboost-graph-dev", "strategy rcm_boost"},
+          {"Boost", build_info::kBoostVersion, "libboost-dev", "strategy rcm_boost"},
           {"zlib", build_info::kZlibVersion, "zlib1g-dev", ".mtx.gz and .npz"},
           {"Eigen", build_info::kEigenVersion, "libeigen3-dev", "micro-benchmarks"}};
 }
 
 /// What to do, one sentence each.
-std::vector<std::string> advice(const reorder::Registry& registry) {
+std::vector<std::string> advice(const reorder::Registry& registry,
+                                const std::string& plugin_error) {
   std::vector<std::string> sentences;
+  if (!plugin_error.empty()) sentences.push_back("plugins were left out: " + plugin_error);
   for (const auto& library : libraries()) {
     if (library.version.empty()) {
       sentences.push_back(std::string("apt-get install ") + library.package +
@@ -63,10 +66,16 @@ std::vector<std::string> advice(const reorder::Registry& registry) {
 }
 
 ExitCode doctor(const DoctorOptions& options) {
-  const auto registry = options.common.registry();
+  auto registry = reorder::Registry::with_builtins();
+  std::string plugin_error;
+  try {
+    registry = options.common.registry();
+  } catch (const reorder::Error& error) {
+    plugin_error = error.what();  // a thing to report, not to end with
+  }
   const Environment& here = environment();
   const auto gpu = find_gpu();
-  const auto todo = advice(registry);
+  const auto todo = advice(registry, plugin_error);
   if (options.common.json) {
     Json json{{"environment", encode(here)},
               {"threads", options.common.thread_count()},

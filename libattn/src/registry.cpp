@@ -25,7 +25,7 @@ const Backend& backend(std::string_view name) {
     names += (names.empty() ? "" : ", ") + candidate->info().name;
   }
   throw Error(ErrorCode::unknown_name,
-              "no backend is named \"" + std::string(name) + "\"; there are " + names);
+              "no backend is named '" + std::string(name) + "'; there are " + names);
 }
 
 Buffer Backend::allocate(std::size_t bytes) const {

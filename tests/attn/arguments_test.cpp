@@ -134,7 +134,7 @@ TEST(Backends, AreListedWhetherTheyCanRunOrNot) {
   for (const Backend* backend : backends()) names.push_back(backend->info().name);
   EXPECT_EQ(names, (std::vector<std::string>{"reference", "cpu", "hopper"}));
   expect_error(ErrorCode::unknown_name,
-               "no backend is named \"gpu\"; there are reference, cpu, hopper",
+               "no backend is named 'gpu'; there are reference, cpu, hopper",
                [] { (void)backend("gpu"); });
 }
 

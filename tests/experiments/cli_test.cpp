@@ -68,6 +68,14 @@ TEST(Cli, UsageErrors) {
                    std::string("'") + value + "' is not a number from 0 to");
     }
   }
+  expect_error(run_blockfill(2, {"run", "causal(n=8)", "--backend", "hoper"}),
+               "no backend is named 'hoper'; did you mean 'hopper'?\n");
+  expect_error(run_blockfill(2, {"run", "causal(n=8)", "--dtype", "double"}),
+               "no dtype 'double'; there are f32, f16 and bf16\n");
+  expect_error(run_blockfill(2, {"nosuchcommand"}),
+               "no command 'nosuchcommand'; `blockfill --help` lists them\n");
+  expect_error(run_blockfill(2, {"--jsn"}), "blockfill: unexpected argument '--jsn'");
+  expect_error(run_blockfill(2, {"fill", "causal(n=8)", "--seed", "-1"}), "'-1' is not a number");
   expect_error(run_blockfill(2, {"list", "rmc"}), "did you mean 'rcm'?");
 }
 
@@ -85,6 +93,12 @@ TEST(Cli, Failures) {
       run_blockfill(1, {"fill", "--plugin", "/no/a.so", "causal(n=8)", "--plugin", "/no/b.so"}),
       "/no/a.so");
   expect_error(run_blockfill(1, {"table", (dir / "none.jsonl").string()}), "none.jsonl");
+}
+
+TEST(Cli, DoctorReportsABadPluginFolder) {
+  const auto finished = run_blockfill(0, {"doctor", "--plugin", "/no/such/plugin.so"});
+  EXPECT_TRUE(has(finished.out, "plugins were left out: ")) << finished.out;
+  EXPECT_TRUE(has(finished.out, "/no/such/plugin.so")) << finished.out;
 }
 
 TEST(Cli, NoSuchDevice) {

@@ -76,6 +76,7 @@ TEST(RecordFile, LeavesAFileOfAnotherKindAlone) {
   const auto path = dir / "notes.txt";
   spit(path, "my only copy");
   EXPECT_NE(error_of([&] { RecordFile file(path); }), "");
+  EXPECT_EQ(error_of([&] { (void)read_records(path); }), path.string() + ":1: not a record");
   EXPECT_EQ(slurp(path), "my only copy");
 }
 
