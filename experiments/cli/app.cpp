@@ -92,6 +92,10 @@ CLI::Validator number_within(double low, double high) {
   return {check, ""};
 }
 
+CLI::Validator not_empty() {
+  return {[](std::string& text) { return text.empty() ? "the file's name is empty" : ""; }, ""};
+}
+
 void add_common(CLI::App& command, CommonOptions& options) {
   command.add_flag("--json", options.json, "Print JSON and nothing else");
   command.add_option("--seed", options.seed, "Seed of orderings and of random tensors")

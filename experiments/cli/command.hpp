@@ -44,6 +44,9 @@ void add_common(CLI::App& command, CommonOptions& options);
 /// A check for CLI11's numbers: CLI::Range lets a NaN pass.
 [[nodiscard]] CLI::Validator number_within(double low, double high);
 
+/// A check for names of files that are written: "" would leave them out without a word.
+[[nodiscard]] CLI::Validator not_empty();
+
 /// Adds a command whose options live as long as its action.
 template <class Options, class AddOptions>
 void add_command(CLI::App& app, Action& action, const char* name, const char* summary,

@@ -125,7 +125,8 @@ void add_fill(CLI::App& app, Action& action) {
         command
             .add_option("--map", options.map,
                         "Write the fill of each tile of the first shape as a 2-d .npy, for plot.py")
-            ->type_name("OUT.npy");
+            ->type_name("OUT.npy")
+            ->check(not_empty());
       });
 }
 

@@ -94,7 +94,8 @@ void add_reorder(CLI::App& app, Action& action) {
             .add_option("-o,--output", options.output,
                         "Write the order, new to old, as OUT.npy, or OUT.rows.npy and OUT.cols.npy "
                         "where queries and keys differ; text when the ending is not .npy")
-            ->type_name("OUT.npy");
+            ->type_name("OUT.npy")
+            ->check(not_empty());
       });
 }
 

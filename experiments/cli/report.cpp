@@ -56,7 +56,8 @@ std::string times_text(const Record& r) {
           line("gathered", t.permuted) + line("  gather QKV", t.gather) +
           line("  scatter O", t.scatter);
   const double call = r.permuted_call_ms.value_or(t.natural.median);
-  text += labelled("rate", fixed(r.flops / call * 1e-6, 1) + " GFLOP/s over the tiles visited");
+  text +=
+      labelled("rate", fixed(r.flops / call * 1e-6, 1) + " GFLOP/s over the padded tiles visited");
   return text;
 }
 

@@ -79,7 +79,8 @@ void add_run(CLI::App& app, Action& action) {
             ->check(number_within(0, 1e6));
         command
             .add_option("-o,--output", options.output, "Append the record to this JSON Lines file")
-            ->type_name("FILE");
+            ->type_name("FILE")
+            ->check(not_empty());
       });
 }
 

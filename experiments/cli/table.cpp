@@ -50,7 +50,9 @@ void add_table(CLI::App& app, Action& action) {
             ->type_name("RESULTS.jsonl");
         command.add_option("-f,--format", options.format, "text, markdown or csv")
             ->capture_default_str();
-        command.add_option("-o,--output", options.output, "Write to a file")->type_name("FILE");
+        command.add_option("-o,--output", options.output, "Write to a file")
+            ->type_name("FILE")
+            ->check(not_empty());
       });
 }
 

@@ -76,6 +76,9 @@ TEST(Cli, UsageErrors) {
                "no command 'nosuchcommand'; `blockfill --help` lists them\n");
   expect_error(run_blockfill(2, {"--jsn"}), "blockfill: unexpected argument '--jsn'");
   expect_error(run_blockfill(2, {"fill", "causal(n=8)", "--seed", "-1"}), "'-1' is not a number");
+  expect_error(run_blockfill(2, {"run", "causal(n=8)", "-o", ""}), "the file's name is empty");
+  expect_error(run_blockfill(2, {"reorder", "causal(n=8)", "-p", "rcm", "-o", ""}),
+               "the file's name is empty");
   expect_error(run_blockfill(2, {"list", "rmc"}), "did you mean 'rcm'?");
 }
 
@@ -217,6 +220,20 @@ TEST(Cli, RunReportsAndRecords) {
   EXPECT_EQ(records[0].status, "ok");
   const auto csv = run_blockfill(0, {"table", file.string(), "--format", "csv"}).out;
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 2) << csv;
+}
+
+TEST(Cli, StagesAndTotalOfAnOrderingAreOfOneRun) {
+  const auto record = Json::parse(
+      run_blockfill(0, {"run", "docs(n=2000,median=30)|shuffle(seed=2)", "-p", "peel(8)|rcm", "-b",
+                        "reference", "--heads", "1", "--head-dim", "8", "--repeats", "5",
+                        "--min-time", "5", "--verify", "none", "--json"})
+          .out);
+  const auto& total = record["ms"]["ordering"];
+  ASSERT_EQ(total["samples"], 5) << "an odd number: the median is a run's own total";
+  double stages = 0;
+  for (const auto& stage : record["ordering"]["stages"]) stages += stage["ms"].get<double>();
+  EXPECT_GT(stages, 0);
+  EXPECT_LE(stages, total["median"].get<double>() * (1 + 1e-9));
 }
 
 TEST(Cli, AnInterruptedSweepGoesOn) {
