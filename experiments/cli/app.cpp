@@ -159,6 +159,8 @@ ExitCode run_program(int argc, char** argv) {
     return flushed(action());
   } catch (const std::bad_alloc&) {
     return fail("not enough memory", ExitCode::failure);
+  } catch (const Json::exception& error) {
+    return fail(sentence_of(error), ExitCode::failure);
   } catch (const std::exception& error) {
     return fail(error.what(), exit_code_of(error));
   }
