@@ -62,7 +62,7 @@ class Member {
   [[nodiscard]] std::vector<Integer> convert() const {
     std::vector<Integer> result(array_.data.size() / sizeof(Stored));
     if constexpr (std::endian::native == std::endian::little && sizeof(Stored) == sizeof(Integer)) {
-      std::memcpy(result.data(), array_.data.data(), array_.data.size());
+      if (!result.empty()) std::memcpy(result.data(), array_.data.data(), array_.data.size());
       return result;
     }
     for (std::size_t i = 0; i < result.size(); ++i) {
