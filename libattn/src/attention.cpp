@@ -2,57 +2,17 @@
 #include "attn/attention.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <string>
 #include <utility>
 
-#include "attn/error.hpp"
+#include "arguments.hpp"
 #include "element.hpp"
 #include "order.hpp"
 #include "parallel.hpp"
 
 namespace attn {
 namespace {
-
-using Shape = std::array<std::int64_t, 4>;
-
-[[noreturn]] void fail(const std::string& sentence) {
-  throw Error(ErrorCode::invalid_argument, sentence);
-}
-
-std::string text(const Shape& shape) {
-  std::string out = "[";
-  for (std::size_t i = 0; i < shape.size(); ++i) {
-    out += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
-  }
-  return out + "]";
-}
-
-void check_tensor(const char* name, const TensorView& tensor, const Shape& shape, DType dtype) {
-  if (tensor.shape != shape) {
-    fail(std::string(name) + " has shape " + text(tensor.shape) + ", but " + text(shape) +
-         " is needed");
-  }
-  if (tensor.dtype != dtype) {
-    fail(std::string(name) + " is " + std::string(to_string(tensor.dtype)) + ", but " +
-         std::string(to_string(dtype)) + " is needed");
-  }
-  if (tensor.data == nullptr && tensor.elements() != 0) {
-    fail(std::string(name) + " has a null data pointer");
-  }
-}
-
-/// Two elements of a result must not share a place.
-void check_written(const char* name, const TensorView& tensor) {
-  if (tensor.elements() == 0) return;
-  for (std::size_t axis = 0; axis < 4; ++axis) {
-    if (tensor.shape[axis] > 1 && tensor.strides[axis] == 0) {
-      fail(std::string(name) + " is written, but its stride on axis " + std::to_string(axis) +
-           " is 0");
-    }
-  }
-}
 
 /// Copies rows: place(i, new_to_old[i]) says from which row of the source to which of the
 /// destination.
@@ -100,52 +60,28 @@ void move_rows(const TensorView& source, std::span<const std::int32_t> new_to_ol
 
 }  // namespace
 
-void validate(const ForwardArgs& args, const BlockMask& mask) {
-  const Shape& q = args.q.shape;
-  for (std::size_t axis = 0; axis < 4; ++axis) {
-    const std::int64_t least = axis == 2 ? 0 : 1;
-    if (q[axis] < least) {
-      constexpr std::array kNames{"batch", "query head count", "query count", "head_dim"};
-      fail(std::string(kNames[axis]) + " is " + std::to_string(q[axis]) + ", but at least " +
-           std::to_string(least) + " is needed");
-    }
-  }
-  const std::int64_t kv_heads = args.k.heads();
-  if (kv_heads < 1 || q[1] % kv_heads != 0) {
-    fail(std::to_string(q[1]) + " query heads cannot share " + std::to_string(kv_heads) +
-         " key heads: the first must be a multiple of the second");
-  }
-  check_tensor("Q", args.q, q, args.q.dtype);
-  check_tensor("K", args.k, {q[0], kv_heads, mask.n_k(), q[3]}, args.q.dtype);
-  check_tensor("V", args.v, {q[0], kv_heads, mask.n_k(), q[3]}, args.q.dtype);
-  check_tensor("O", args.o, q, args.q.dtype);
-  check_written("O", args.o);
-  if (args.lse.data != nullptr) {
-    check_tensor("LSE", args.lse, {q[0], q[1], q[2], 1}, DType::f32);
-    check_written("LSE", args.lse);
-  }
-  if (q[2] != mask.n_q()) {
-    fail("Q has " + std::to_string(q[2]) + " rows, but the mask has " + std::to_string(mask.n_q()) +
-         " queries");
-  }
-  if (mask.batch() != 1 && mask.batch() != q[0]) {
-    fail("the mask is for a batch of " + std::to_string(mask.batch()) + ", but Q's batch is " +
-         std::to_string(q[0]));
-  }
-  if (mask.heads() != 1 && mask.heads() != q[1]) {
-    fail("the mask is for " + std::to_string(mask.heads()) + " heads, but Q has " +
-         std::to_string(q[1]));
-  }
-  if (args.scale && !std::isfinite(*args.scale)) {
-    fail("the scale is " + std::to_string(*args.scale) + ", but it must be finite");
-  }
-}
-
 void forward(const ForwardArgs& args, const BlockMask& mask, std::string_view backend_name,
              const PrepareOptions& options) {
   const Backend& chosen = backend(backend_name);
   validate(args, mask);
   chosen.prepare(mask, options)->forward(args);
+}
+
+void backward(const BackwardArgs& args, const BlockMask& mask, std::string_view backend_name,
+              const PrepareOptions& options) {
+  const Backend& chosen = backend(backend_name);
+  validate(args, mask);
+  PrepareOptions with_backward = options;
+  with_backward.backward = true;
+  const std::unique_ptr<Plan> plan = chosen.prepare(mask, with_backward);
+  BackwardArgs complete = args;
+  Buffer workspace;
+  if (args.workspace == nullptr) {
+    complete.workspace_bytes = plan->backward_workspace(args);
+    workspace = chosen.allocate(complete.workspace_bytes);
+    complete.workspace = workspace.get();
+  }
+  plan->backward(complete);
 }
 
 void gather_rows(const TensorView& source, std::span<const std::int32_t> new_to_old,

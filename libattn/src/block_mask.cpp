@@ -176,6 +176,47 @@ TileLists BlockMask::lists(std::int64_t b, std::int64_t h) const noexcept {
           single.partial_bits};
 }
 
+namespace {
+
+/// Offsets into lists by key tile, from the key tile of every entry.
+std::vector<std::int64_t> offsets_by_key(std::span<const std::int32_t> key_tiles,
+                                         std::int32_t count) {
+  std::vector<std::int64_t> offsets(static_cast<std::size_t>(count) + 1, 0);
+  for (const std::int32_t tile : key_tiles) ++offsets[static_cast<std::size_t>(tile) + 1];
+  std::partial_sum(offsets.begin(), offsets.end(), offsets.begin());
+  return offsets;
+}
+
+}  // namespace
+
+/// A counting sort by key tile. Row tiles are taken in ascending order, so they ascend in each
+/// list.
+TransposedLists BlockMask::transposed(std::int64_t b, std::int64_t h) const {
+  const TileLists rows = lists(b, h);
+  TransposedLists columns;
+  columns.full_offsets = offsets_by_key(rows.full_tiles, key_tiles());
+  columns.full_tiles.resize(rows.full_tiles.size());
+  columns.partial_offsets = offsets_by_key(rows.partial_tiles, key_tiles());
+  columns.partial_tiles.resize(rows.partial_tiles.size());
+  columns.partial_places.resize(rows.partial_tiles.size());
+
+  std::vector<std::int64_t> next_full = columns.full_offsets;
+  std::vector<std::int64_t> next_partial = columns.partial_offsets;
+  std::int64_t place = 0;
+  for (std::int32_t t = 0; t < row_tiles(); ++t) {
+    for (const std::int32_t tile : rows.full(t)) {
+      const std::int64_t at = next_full[static_cast<std::size_t>(tile)]++;
+      columns.full_tiles[static_cast<std::size_t>(at)] = t;
+    }
+    for (const std::int32_t tile : rows.partial(t)) {
+      const std::int64_t at = next_partial[static_cast<std::size_t>(tile)]++;
+      columns.partial_tiles[static_cast<std::size_t>(at)] = t;
+      columns.partial_places[static_cast<std::size_t>(at)] = place++;
+    }
+  }
+  return columns;
+}
+
 std::int64_t BlockMask::full_count() const noexcept {
   return std::accumulate(masks_.begin(), masks_.end(), std::int64_t{0},
                          [](std::int64_t sum, const Single& single) {

@@ -13,14 +13,21 @@ class AbsentHopper final : public Backend {
   const BackendInfo& info() const override { return info_; }
 
   std::optional<std::string> supports(const ForwardArgs&, const BlockMask&) const override {
-    return "backend hopper cannot run: " + info_.unavailable;
+    return sentence();
+  }
+  std::optional<std::string> supports(const BackwardArgs&, const BlockMask&) const override {
+    return sentence();
   }
 
   std::unique_ptr<Plan> prepare(const BlockMask&, const PrepareOptions&) const override {
-    throw Error(ErrorCode::no_device, "backend hopper cannot run: " + info_.unavailable);
+    throw Error(ErrorCode::no_device, sentence());
   }
 
  private:
+  [[nodiscard]] std::string sentence() const {
+    return "backend hopper cannot run: " + info_.unavailable;
+  }
+
   BackendInfo info_{.name = "hopper",
                     .summary = "NVIDIA Hopper tensor cores (sm_90a)",
                     .unavailable = "built without CUDA",

@@ -28,6 +28,18 @@ const Backend& backend(std::string_view name) {
               "no backend is named '" + std::string(name) + "'; there are " + names);
 }
 
+std::optional<std::string> Backend::supports(const BackwardArgs&, const BlockMask&) const {
+  return "backend " + info().name + " has no backward pass";
+}
+
+void Plan::backward(const BackwardArgs&) const {
+  throw Error(ErrorCode::unsupported, "this backend has no backward pass");
+}
+
+std::size_t Plan::backward_workspace(const BackwardArgs&) const {
+  throw Error(ErrorCode::unsupported, "this backend has no backward pass");
+}
+
 Buffer Backend::allocate(std::size_t bytes) const {
   constexpr std::align_val_t kAlignment{64};
   return {::operator new(bytes, kAlignment),

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <random>
 #include <string>
@@ -105,6 +106,53 @@ TEST(BlockMask, FullTilesMayHaveGapsBetweenThem) {
   const TileLists lists = mask.lists();
   EXPECT_EQ(std::vector(lists.full(0).begin(), lists.full(0).end()),
             (std::vector<std::int32_t>{0, 2, 4}));
+}
+
+TEST(BlockMask, TransposedCausalOf32By8) {
+  const BoolMask causal(32, 32, [](int i, int j) { return j <= i; });
+  const TransposedLists columns = causal.tiled({.block_m = 8, .block_n = 8}).transposed();
+  EXPECT_EQ(std::vector(columns.full(1).begin(), columns.full(1).end()),
+            (std::vector<std::int32_t>{2, 3}));
+  EXPECT_EQ(std::vector(columns.partial(1).begin(), columns.partial(1).end()),
+            (std::vector<std::int32_t>{1}));
+  EXPECT_EQ(std::vector(columns.places(1).begin(), columns.places(1).end()),
+            (std::vector<std::int64_t>{1}));
+}
+
+TEST(BlockMask, TransposedListsHoldTheSameTilesInOrder) {
+  for (const auto& [n_q, n_k] : {std::pair{1, 1}, {131, 77}, {64, 300}, {0, 20}, {20, 0}}) {
+    for (const double density : {0.0, 0.02, 0.5, 1.0}) {
+      SCOPED_TRACE(std::to_string(n_q) + "x" + std::to_string(n_k) + ", density " +
+                   std::to_string(density));
+      std::mt19937 random(9);
+      std::bernoulli_distribution coin(density);
+      const BoolMask rule(n_q, n_k, [&](int, int j) { return j / 16 == 1 || coin(random); });
+      const BlockMask mask = rule.tiled({.block_m = 8, .block_n = 16});
+      const TileLists rows = mask.lists();
+      const TransposedLists columns = mask.transposed();
+      ASSERT_EQ(columns.full_offsets.size(), static_cast<std::size_t>(mask.key_tiles()) + 1);
+      ASSERT_EQ(columns.partial_offsets.size(), static_cast<std::size_t>(mask.key_tiles()) + 1);
+      ASSERT_EQ(columns.full_tiles.size(), rows.full_tiles.size());
+      ASSERT_EQ(columns.partial_tiles.size(), rows.partial_tiles.size());
+      for (std::int32_t key_tile = 0; key_tile < mask.key_tiles(); ++key_tile) {
+        const auto full = columns.full(key_tile);
+        const auto partial = columns.partial(key_tile);
+        EXPECT_TRUE(std::is_sorted(full.begin(), full.end()));
+        EXPECT_TRUE(std::is_sorted(partial.begin(), partial.end()));
+        for (const std::int32_t row_tile : full) {
+          const auto list = rows.full(row_tile);
+          EXPECT_EQ(std::count(list.begin(), list.end(), key_tile), 1) << row_tile;
+        }
+        for (std::size_t n = 0; n < partial.size(); ++n) {
+          const std::int64_t place = columns.places(key_tile)[n];
+          EXPECT_EQ(rows.partial_tiles[static_cast<std::size_t>(place)], key_tile);
+          const auto row_tile = static_cast<std::size_t>(partial[n]);
+          EXPECT_GE(place, rows.partial_offsets[row_tile]);
+          EXPECT_LT(place, rows.partial_offsets[row_tile + 1]);
+        }
+      }
+    }
+  }
 }
 
 TEST(BlockMask, EveryInputAndThreadCountGivesTheSameMask) {

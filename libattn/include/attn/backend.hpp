@@ -32,6 +32,40 @@ struct ForwardArgs {
   void* stream = nullptr;  ///< a cudaStream_t for device backends; others ignore it
 };
 
+/// The gradients of a loss with respect to Q, K and V, given dO, its gradient with respect to O:
+///
+///     P = exp(scale · Q Kᵀ − LSE) over the allowed pairs      dV = Pᵀ dO
+///     dS = P ∘ (dO Vᵀ − D), D = Σ_d dO ∘ O                     dQ = scale · dS K
+///                                                             dK = scale · dSᵀ Q
+///
+/// Shapes and dtypes are forward's: dO and dQ are like Q; dK and dV like K, each the sum over the
+/// query heads that share the key head. O and LSE are what forward wrote for the same Q, K, V,
+/// mask and scale, and LSE must be there. Outputs may overlap neither each other nor the inputs.
+///
+/// A query with no allowed key has dQ = 0, a key that no query allows dK = dV = 0. A NaN or Inf in
+/// row i of Q, O, dO or LSE never reaches dK or dV of a key that i does not allow, nor does one in
+/// row j of K or V reach dQ of a query that does not allow j.
+struct BackwardArgs {
+  TensorView q, k, v, o, d_o, lse;  ///< read
+  TensorView dq, dk, dv;            ///< written
+  std::optional<float> scale{};     ///< as in forward
+
+  /// The same bits on every run, whatever the number of threads. A backend that has a faster way
+  /// without this promise takes it when false; the others ignore it.
+  bool deterministic = true;
+
+  /// At least Plan::backward_workspace bytes of the backend's memory on a boundary of
+  /// kWorkspaceAlignment, for this call alone until it (or its stream) is through. What it holds
+  /// before and after means nothing.
+  void* workspace = nullptr;
+  std::size_t workspace_bytes = 0;
+
+  void* stream = nullptr;  ///< a cudaStream_t for device backends; others ignore it
+};
+
+/// Bytes; Backend::allocate gives no less.
+inline constexpr std::size_t kWorkspaceAlignment = 64;
+
 struct BackendInfo {
   std::string name;
   std::string summary;
@@ -48,10 +82,13 @@ struct PrepareOptions {
   /// throws Error{invalid_argument} unless they are permutations of the right length.
   std::span<const std::int32_t> q_order{};
   std::span<const std::int32_t> kv_order{};
+
+  /// Also make ready for Plan::backward, which refuses otherwise.
+  bool backward = false;
 };
 
-/// A mask made ready for one backend. Holds all that `forward` needs, so that a call after
-/// `prepare` neither allocates device memory nor waits for the device.
+/// A mask made ready for one backend. Holds all that `forward` and `backward` need, so that a call
+/// after `prepare` neither allocates device memory nor waits for the device.
 class Plan {
  public:
   virtual ~Plan() = default;
@@ -60,6 +97,16 @@ class Plan {
   /// mask, Error{unsupported} with Backend::supports' sentence otherwise. May be called from
   /// several threads at once.
   virtual void forward(const ForwardArgs& args) const = 0;
+
+  /// Throws what forward throws, and Error{invalid_argument} when the workspace is too small or the
+  /// plan was prepared without PrepareOptions::backward. Orders hold as in forward: dQ is written
+  /// where Q stands, dK and dV where K and V stand. May be called from several threads at once,
+  /// each with a workspace of its own.
+  virtual void backward(const BackwardArgs& args) const;
+
+  /// Bytes of workspace that `backward` needs for tensors of these shapes and dtypes; their memory
+  /// is not looked at and may be null. 0 is possible.
+  [[nodiscard]] virtual std::size_t backward_workspace(const BackwardArgs& args) const;
 };
 
 /// Memory that a backend's tensors live in; freed by the destructor.
@@ -74,6 +121,9 @@ class Backend {
   /// Nothing when this backend can run these arguments under this mask, or a sentence why not.
   [[nodiscard]] virtual std::optional<std::string> supports(const ForwardArgs& args,
                                                             const BlockMask& mask) const = 0;
+  /// The same for the backward pass. The default says that the backend has none.
+  [[nodiscard]] virtual std::optional<std::string> supports(const BackwardArgs& args,
+                                                            const BlockMask& mask) const;
 
   /// The mask is copied as far as needed; it may die before the plan. Throws Error{no_device}
   /// where info().unavailable says so.

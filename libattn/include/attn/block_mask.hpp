@@ -62,6 +62,38 @@ struct TileLists {
   }
 };
 
+/// One mask of a BlockMask, read by columns: which row tiles visit a key tile, for a pass that sums
+/// over queries. An owned value that follows from TileLists. Row tiles ascend in each list.
+struct TransposedLists {
+  std::vector<std::int64_t> full_offsets;     ///< key_tiles + 1
+  std::vector<std::int32_t> full_tiles;       ///< row tile of each full tile
+  std::vector<std::int64_t> partial_offsets;  ///< key_tiles + 1
+  std::vector<std::int32_t> partial_tiles;    ///< row tile of each partial tile
+
+  /// Beside partial_tiles: the place of the tile in TileLists::partial_tiles. Its bits, row after
+  /// row as ever, start at byte place · bits_per_tile() / 8 of TileLists::partial_bits.
+  std::vector<std::int64_t> partial_places;
+
+  [[nodiscard]] std::span<const std::int32_t> full(std::int64_t key_tile) const noexcept {
+    return slice<std::int32_t>(full_tiles, full_offsets, key_tile);
+  }
+  [[nodiscard]] std::span<const std::int32_t> partial(std::int64_t key_tile) const noexcept {
+    return slice<std::int32_t>(partial_tiles, partial_offsets, key_tile);
+  }
+  [[nodiscard]] std::span<const std::int64_t> places(std::int64_t key_tile) const noexcept {
+    return slice<std::int64_t>(partial_places, partial_offsets, key_tile);
+  }
+
+ private:
+  template <class T>
+  static std::span<const T> slice(std::span<const T> list, std::span<const std::int64_t> offsets,
+                                  std::int64_t key_tile) noexcept {
+    const auto begin = static_cast<std::size_t>(offsets[static_cast<std::size_t>(key_tile)]);
+    const auto end = static_cast<std::size_t>(offsets[static_cast<std::size_t>(key_tile) + 1]);
+    return list.subspan(begin, end - begin);
+  }
+};
+
 /// A mask prepared for tiled attention: for every row of tiles the full tiles, which a kernel
 /// runs without reading any mask, and the partial tiles with one bit an element. Empty tiles are
 /// not stored. One mask for all batches and heads, or one per batch and/or head.
@@ -108,6 +140,10 @@ class BlockMask {
 
   /// The lists that batch b and query head h use; a shared mask answers for every b and h.
   [[nodiscard]] TileLists lists(std::int64_t b = 0, std::int64_t h = 0) const noexcept;
+
+  /// The same lists by key tile, made anew by each call in O(tiles + row_tiles + key_tiles) time:
+  /// 4 bytes a full and 12 bytes a partial tile, no bits. A plan makes them once.
+  [[nodiscard]] TransposedLists transposed(std::int64_t b = 0, std::int64_t h = 0) const;
 
   /// Sums over all masks held.
   [[nodiscard]] std::int64_t full_count() const noexcept;

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "attn/backend.hpp"
+#include "attn/tensor.hpp"
+
+namespace attn {
+
+/// Throws Error{invalid_argument}.
+[[noreturn]] void fail(const std::string& sentence);
+
+/// Throws Error{invalid_argument}, naming the tensor, unless shape and dtype are these and there is
+/// memory behind it.
+void check_tensor(const char* name, const TensorView& tensor,
+                  const std::array<std::int64_t, 4>& shape, DType dtype);
+
+/// Two elements of a result must not share a place.
+void check_written(const char* name, const TensorView& tensor);
+
+/// Throws Error{invalid_argument} when the workspace is null, out of line or smaller than `needed`.
+void check_workspace(const BackwardArgs& args, std::size_t needed);
+
+/// Throws Error{invalid_argument} for a plan that was prepared for the forward pass alone.
+void check_prepared(const PrepareOptions& options);
+
+}  // namespace attn
