@@ -6,7 +6,14 @@
 // the list of rows to redo, and any finite row is right.
 #pragma once
 
-#include "cuda/hopper/forward.cuh"
+#include <type_traits>
+
+#include "cuda/hopper/config.cuh"
+#include "cuda/hopper/mask.cuh"
+#include "cuda/hopper/params.hpp"
+#include "cuda/hopper/ptx.cuh"
+#include "cuda/hopper/schedule.cuh"
+#include "cuda/hopper/steps.cuh"
 
 namespace attn::hopper {
 

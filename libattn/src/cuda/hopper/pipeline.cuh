@@ -3,9 +3,9 @@
 // Shared memory of one CTA and the barriers between the warp that loads and the warpgroups that
 // compute.
 //
-//     q[items]  item i in slot i % items:   [D / 64][block_m rows][64]   also the staging place of
-//     its O k[stages] step t in slot t % stages:  [D / 64][block_n rows][64] v[stages] step t in
-//     slot t % stages:  likewise
+//     q[items]   item i in slot i % items     [D / 64][block_m rows][64]   later its O, staged
+//     k[stages]  step t in slot t % stages    [D / 64][block_n rows][64]
+//     v[stages]  step t in slot t % stages    likewise
 //
 // Each [rows][64] panel is rows of 128 bytes, swizzled by TMA: 16-byte chunk c of row r lies at
 // chunk c ^ (r % 8). Loads are issued in the order in which they are used: K(0), then K(t + 1),

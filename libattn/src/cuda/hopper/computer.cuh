@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A warpgroup that computes: 64 rows of every item, step after step.
+#pragma once
+
+#include "cuda/hopper/config.cuh"
+#include "cuda/hopper/epilogue.cuh"
+#include "cuda/hopper/mask.cuh"
+#include "cuda/hopper/pipeline.cuh"
+#include "cuda/hopper/products.cuh"
+#include "cuda/hopper/ptx.cuh"
+#include "cuda/hopper/softmax.cuh"
+
+namespace attn::hopper {
+
+/// Registers are short here, so a place in a ring is one number: the count of uses so far
+/// (pipeline.cuh: slot and parity follow from it).
+template <class Config>
+class Computer {
+ public:
+  __device__ Computer(const ForwardParams& p, SharedStorage<Config>& shared, int group)
+      : p_(p),
+        shared_(shared),
+        group_(group),
+        thread_(static_cast<int>(threadIdx.x % 128)),
+        scale_log2_(p.scale_log2),
+        bits_(p.mask.bits + word_index<Config::kBlockN>(0, Config::kGroups, group, thread_)) {}
+
+  __device__ __forceinline__ void run() {
+    if (group_ == 0) pass_turn(Config::kGroups - 1);
+    next_.position = kNone;  // the step before the first, of the item before the first
+    next_.item = kNone;
+    advance();
+    wait_for_warps();
+    if ((next_.flags & kRun) == 0) skip(kNone);
+    if ((next_.flags & kEnd) != 0) return;
+    begin_scores(kNone);
+
+    std::uint32_t o_position = kNone;   // the step whose P V is in flight
+    std::uint32_t before_item = kNone;  // whose O is complete but not written
+    RowState before{};
+    for (;;) {
+      const Running now = next_;
+      const bool first = first_;
+      const std::uint32_t seen = mask_scores(now);
+      row_.seen = first ? seen : row_.seen | seen;
+      float alpha[2];
+      bool rescale = false;
+      if (Config::kBlockN == 64 || (now.flags & kWide) == 0) {
+        rescale = softmax_step<32>(s_, row_, scale_log2_, first, alpha);
+      } else {
+        rescale = softmax_step<kScores>(s_, row_, scale_log2_, first, alpha);
+      }
+
+      ptx::wgmma_wait<0>();
+      ptx::pin(o_);
+      ptx::pin(p_bits_);
+      if (o_position != kNone) release_v(o_position);
+      if (Config::kOverlapItems && before_item != kNone) {
+        finish_item(before_item, before);
+        before_item = kNone;
+      }
+      if (rescale) {
+#pragma unroll
+        for (int i = 0; i < kOutputs; i += 4) {
+          o_[i] *= alpha[0];
+          o_[i + 1] *= alpha[0];
+          o_[i + 2] *= alpha[1];
+          o_[i + 3] *= alpha[1];
+        }
+      }
+#pragma unroll
+      for (int i = 0; i < kScores / 2; ++i) {
+        p_bits_[i] = ptx::pack<Element>(s_[2 * i], s_[2 * i + 1]);
+      }
+
+      advance();
+      const std::uint64_t v = v_descriptor(now);
+      if ((next_.flags & kRun) != 0 && (Config::kOverlapItems || next_.item == now.item)) {
+        first_ = next_.item != now.item;
+        load_words();
+        const std::uint64_t q = q_descriptor();
+        const std::uint64_t k = k_descriptor();
+        wait_for_v(now);
+        wait_turn();
+        issue_scores(q, k);
+        issue_output(now, v, !first);
+        o_position = now.position;
+        ptx::wgmma_wait<1>();
+        finish_scores();
+        if (Config::kOverlapItems && first_) {
+          before = row_;
+          before_item = now.item;
+        }
+        continue;
+      }
+
+      // Nothing to overlap with: drain, then look for the next step of this warpgroup.
+      wait_for_v(now);
+      wait_turn();
+      issue_output(now, v, !first);
+      ptx::wgmma_wait<0>();
+      ptx::pin(o_);
+      ptx::pin(p_bits_);
+      release_v(now.position);
+      o_position = kNone;
+      if ((next_.flags & kRun) == 0) skip(now.item);
+      if ((next_.flags & kEnd) != 0 || next_.item != now.item) finish_item(now.item, row_);
+      if ((next_.flags & kEnd) != 0) return;
+      begin_scores(now.item);
+    }
+  }
+
+ private:
+  using Element = typename Config::Element;
+  static constexpr int kScores = Config::kBlockN / 2;
+  static constexpr int kOutputs = Config::kHeadDim / 2;
+  static constexpr int kPanels = Config::kHeadDim / kPanel;
+  static constexpr std::uint32_t kNone = 0xFFFFFFFFU;
+
+  /// A step between the issue of its scores and that of its output.
+  struct Running {
+    std::uint32_t flags;
+    std::uint32_t item, position;
+  };
+
+  static __device__ __forceinline__ std::uint32_t slot(std::uint32_t position) {
+    return position % Config::kStages;
+  }
+  static __device__ __forceinline__ std::uint32_t parity(std::uint32_t position) {
+    return position / Config::kStages % 2;
+  }
+  __device__ __forceinline__ void release_k(std::uint32_t position) {
+    if (thread_ == 0) arrive(shared_.k_empty[slot(position)]);
+  }
+  __device__ __forceinline__ void release_v(std::uint32_t position) {
+    if (thread_ == 0) arrive(shared_.v_empty[slot(position)]);
+  }
+  __device__ __forceinline__ void release_q(std::uint32_t item) {
+    if (thread_ % 32 == 0) arrive(shared_.q_empty[item % Config::kItemSlots]);
+  }
+  __device__ __forceinline__ void wait_for_v(const Running& now) {
+    wait(shared_.v_full[slot(now.position)], parity(now.position));
+  }
+
+  // With turns, warpgroup g waits at barrier 1 + g until the one before it has issued its products.
+  // Without, the barrier only keeps the four warps of a warpgroup together, which releasing a tile
+  // on behalf of all of them needs.
+  __device__ __forceinline__ void wait_turn() {
+    ptx::named_barrier_wait(1 + group_, p_.turns ? 256 : 128);
+  }
+  __device__ __forceinline__ void pass_turn(int group) {
+    if (p_.turns) ptx::named_barrier_arrive(1 + (group + 1) % Config::kGroups, 256);
+  }
+
+  /// One thread gives a tile back for all 128, so a named barrier must stand between what the
+  /// others have read of it and that: wait_turn(), or this one where no turn is taken.
+  __device__ __forceinline__ void wait_for_warps() {
+    ptx::named_barrier_wait(1 + Config::kGroups + group_, 128);
+  }
+
+  /// Moves `next_` on by one step and waits for its K tile, and for Q where it opens an item.
+  __device__ __forceinline__ void advance() {
+    ++next_.position;
+    const std::uint32_t ring = slot(next_.position);
+    wait(shared_.k_full[ring], parity(next_.position));
+    const StepInfo info = shared_.step[ring][group_];
+    // The same in all lanes; the shuffle tells the compiler so, and branches stay uniform.
+    next_.flags = __shfl_sync(0xFFFFFFFFU, info.flags, 0);
+    next_bits_ = info.bits;
+    if ((next_.flags & kOpens) != 0) {
+      ++next_.item;
+      wait(shared_.q_full[next_.item % Config::kItemSlots], next_.item / Config::kItemSlots % 2);
+    }
+  }
+
+  /// Gives back the tiles, and whole items, that this warpgroup does not need; `item` is the last
+  /// of which it ran a step. On return `next_` is a step to run, or the end.
+  __device__ __forceinline__ void skip(std::uint32_t item) {
+    while ((next_.flags & (kRun | kEnd)) == 0) {
+      const Running skipped = next_;
+      wait_for_v(skipped);
+      wait_turn();
+      pass_turn(group_);
+      release_k(skipped.position);
+      release_v(skipped.position);
+      advance();
+      const bool item_over = next_.item != skipped.item || (next_.flags & kEnd) != 0;
+      if (item_over && skipped.item != item) release_q(skipped.item);
+    }
+    wait_for_warps();
+  }
+
+  /// The scores of `next_`, with nothing else in flight; `item` is that of the step before it.
+  __device__ __forceinline__ void begin_scores(std::uint32_t item) {
+    first_ = next_.item != item;
+    load_words();
+    issue_scores(q_descriptor(), k_descriptor());
+    ptx::wgmma_wait<0>();
+    finish_scores();
+  }
+
+  __device__ __forceinline__ void load_words() {
+    if ((next_.flags & kMasked) == 0) return;
+    const std::uint32_t* const words =
+        bits_ + word_index<Config::kBlockN>(next_bits_, Config::kGroups, 0, 0);
+    if constexpr (Config::kBlockN == 128) {
+      words_ = __ldg(reinterpret_cast<const uint2*>(words));
+    } else {
+      words_.x = __ldg(words);
+    }
+  }
+
+  /// The scores of `next_` have arrived, so its K tile is free.
+  __device__ __forceinline__ void finish_scores() {
+    ptx::pin(s_);
+    release_k(next_.position);
+  }
+
+  /// Masked scores become −inf. Returns the OR of this thread's mask words.
+  __device__ __forceinline__ std::uint32_t mask_scores(const Running& now) {
+    if ((now.flags & kMasked) == 0) return 0xFFFFFFFFU;
+    const std::uint32_t word = (now.flags & kSecond) != 0 ? words_.y : words_.x;
+    apply_word<0>(s_, word);
+    if constexpr (Config::kBlockN == 128) {
+      if ((now.flags & kWide) != 0) {
+        apply_word<32>(s_, words_.y);
+        return word | words_.y;
+      }
+    }
+    return word;
+  }
+
+  /// Bytes before the key block that a step starts with.
+  static __device__ __forceinline__ std::uint32_t key_offset(const Running& step) {
+    return (step.flags & kSecond) != 0 ? kQuadrant * 128 : 0;
+  }
+  __device__ __forceinline__ std::uint64_t q_descriptor() const {
+    return ptx::matrix_descriptor(
+        shared_address(shared_.q[next_.item % Config::kItemSlots]) + group_ * kQuadrant * 128, 16);
+  }
+  __device__ __forceinline__ std::uint64_t k_descriptor() const {
+    return ptx::matrix_descriptor(
+        shared_address(shared_.k[slot(next_.position)]) + key_offset(next_), 16);
+  }
+  __device__ __forceinline__ std::uint64_t v_descriptor(const Running& now) const {
+    return ptx::matrix_descriptor(shared_address(shared_.v[slot(now.position)]) + key_offset(now),
+                                  Config::kBlockN * 128);
+  }
+
+  __device__ __forceinline__ void issue_scores(std::uint64_t q, std::uint64_t k) {
+    if (Config::kBlockN == 128 && (next_.flags & kWide) != 0) {
+      multiply_scores<Config>(s_, q, k);
+    } else {
+      multiply_scores<Config>(reinterpret_cast<float(&)[32]>(s_), q, k);
+    }
+  }
+
+  __device__ __forceinline__ void issue_output(const Running& now, std::uint64_t v, bool keep) {
+    const auto pass = [this] { pass_turn(group_); };
+    if (Config::kBlockN == 128 && (now.flags & kWide) != 0) {
+      multiply_output<Config, Config::kBlockN / 16>(o_, p_bits_, v, keep, pass);
+    } else {
+      multiply_output<Config, 4>(o_, p_bits_, v, keep, pass);
+    }
+  }
+
+  /// Writes a whole item; then its slot is free.
+  __device__ __forceinline__ void finish_item(std::uint32_t item, const RowState& row) {
+    write_item<Config>(p_, shared_, item % Config::kItemSlots, group_, thread_, row, o_);
+    release_q(item);
+  }
+
+  const ForwardParams& p_;
+  SharedStorage<Config>& shared_;
+  int group_;
+  int thread_;
+  float scale_log2_;
+  const std::uint32_t* bits_;  // this thread's words of tile 0
+  Running next_{};             // the step that comes next
+  bool first_ = false;         // of its item, for this warpgroup
+  std::uint32_t next_bits_ = kNoBits;
+  uint2 words_{};  // mask bits of next_
+  RowState row_{};
+  float s_[kScores];
+  float o_[kOutputs];
+  std::uint32_t p_bits_[kScores / 2];
+};
+
+}  // namespace attn::hopper

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a kernel is compiled for: one line of sources.cmake.
+#pragma once
+
+#include "cuda/hopper/params.hpp"
+#include "cuda/hopper/pipeline.cuh"
+
+namespace attn::hopper {
+
+template <class T, int kDim, int kN, int kWarpgroups, int kRing, int kItems>
+struct ForwardConfig {
+  using Element = T;
+  static constexpr int kHeadDim = kDim;
+  static constexpr int kBlockN = kN;
+  static constexpr int kGroups = kWarpgroups;
+  static constexpr int kBlockM = 64 * kWarpgroups;
+  static constexpr int kStages = kRing;
+  static constexpr int kItemSlots = kItems;
+  static constexpr bool kOverlapItems = kWarpgroups == 2;
+  static constexpr int kThreads = 128 * (kWarpgroups + 1);
+  static constexpr int kKeyBlocks = kBlockN / kQuadrant;
+
+  // 65,536 registers: one warpgroup loads, the others compute.
+  static constexpr int kLoadRegisters = kWarpgroups == 2 ? 24 : 32;
+  static constexpr int kComputeRegisters = kWarpgroups == 2 ? 240 : 160;
+
+  static_assert(kHeadDim % kPanel == 0, "rows of Q, K, V are whole 128-byte panels");
+  static_assert(kBlockN == 64 || kBlockN == 128, "a key tile is one or two key blocks");
+  static_assert(kWarpgroups == 2 || kWarpgroups == 3, "two or three warpgroups compute");
+};
+
+}  // namespace attn::hopper

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The end of an item: O and LSE leave the registers.
+#pragma once
+
+#include "cuda/hopper/config.cuh"
+#include "cuda/hopper/mask.cuh"
+#include "cuda/hopper/pipeline.cuh"
+#include "cuda/hopper/ptx.cuh"
+#include "cuda/hopper/softmax.cuh"
+
+namespace attn::hopper {
+
+/// Row of Q, O and LSE in which row i of the mask stands.
+__device__ __forceinline__ std::int64_t row_of(const ForwardParams& p, std::int32_t i) {
+  return p.mask.q_order == nullptr ? i : __ldg(p.mask.q_order + i);
+}
+
+/// Divides O by the sums and writes O and LSE of 64 rows of the item in this slot. O goes through
+/// the slot's Q rows, which only the same warp has read, so that rows leave whole; on return, Q may
+/// be loaded there again.
+template <class Config>
+__device__ __forceinline__ void write_item(const ForwardParams& p, SharedStorage<Config>& shared,
+                                           std::uint32_t slot, int group, int thread,
+                                           const RowState& row, float (&o)[Config::kHeadDim / 2]) {
+  using Element = typename Config::Element;
+  constexpr int kOutputs = Config::kHeadDim / 2;
+  const ItemInfo& info = shared.item[slot];
+  const int warp = thread / 32;
+  const int lane = thread % 32;
+  const std::uint32_t seen = quad_or(row.seen);
+  bool redo = false;
+  float log_sum[2];
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    const float sum = quad_sum(row.sum[r]);
+    const bool has_key = (seen & (r == 0 ? kUpperRow : kLowerRow)) != 0;
+    // All allowed scores −inf: 0 / 0, which the safe path answers as the reference does.
+    const float scale = sum != 0 ? __fdividef(1.0F, sum) : has_key ? NAN : 0.0F;
+    float finite = 0;
+#pragma unroll
+    for (int i = 0; i < kOutputs; i += 4) {
+      o[i + 2 * r] *= scale;
+      o[i + 2 * r + 1] *= scale;
+      finite += o[i + 2 * r] * 0.0F + o[i + 2 * r + 1] * 0.0F;
+    }
+    redo |= finite != 0 || scale != scale;
+    log_sum[r] = sum != 0 ? row.max[r] * p.scale + __logf(sum) : -INFINITY;
+  }
+  if (__any_sync(0xFFFFFFFFU, redo) && lane == 0) p.counters->redo = 1;
+
+  const std::int32_t first_row = info.row_tile * Config::kBlockM + group * kQuadrant + warp * 16;
+  if (p.lse != nullptr && lane % 4 == 0) {
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      const std::int32_t i = first_row + lane / 4 + 8 * r;
+      if (i < p.n_q) {
+        p.lse[info.batch * p.lse_strides.batch + info.head * p.lse_strides.head +
+              row_of(p, i) * p.lse_strides.row] = log_sum[r];
+      }
+    }
+  }
+
+  std::uint16_t* const staging = shared.q[slot] + (group * kQuadrant + warp * 16) * kPanel;
+  const std::uint32_t base = shared_address(staging);
+  const int in_matrix = lane % 8;
+  const int matrix_row = in_matrix + lane / 8 % 2 * 8;
+#pragma unroll
+  for (int j = 0; j < kOutputs / 8; ++j) {
+    const int chunk = (2 * j + lane / 16) % 8;
+    const int panel = j / 4;
+    const std::uint32_t address =
+        base + panel * Config::kBlockM * 128 + matrix_row * 128 + ((chunk ^ in_matrix) << 4);
+    ptx::store_matrix_x4(address, ptx::pack<Element>(o[8 * j], o[8 * j + 1]),
+                         ptx::pack<Element>(o[8 * j + 2], o[8 * j + 3]),
+                         ptx::pack<Element>(o[8 * j + 4], o[8 * j + 5]),
+                         ptx::pack<Element>(o[8 * j + 6], o[8 * j + 7]));
+  }
+  __syncwarp();
+  constexpr int kChunks = Config::kHeadDim / 8;  // of 16 bytes in a row
+  constexpr int kRowsAtOnce = 32 / kChunks;
+  auto* const rows = static_cast<std::uint16_t*>(p.o) + info.batch * p.o_strides.batch +
+                     info.head * p.o_strides.head;
+  const int chunk = lane % kChunks;
+#pragma unroll
+  for (int pass = 0; pass < 16 / kRowsAtOnce; ++pass) {
+    const int r = pass * kRowsAtOnce + lane / kChunks;
+    const auto* const source = reinterpret_cast<const uint4*>(
+        staging + (chunk / 8 * Config::kBlockM + r) * kPanel + ((chunk % 8) ^ (r % 8)) * 8);
+    const std::int32_t i = first_row + r;
+    if (i < p.n_q) {
+      *reinterpret_cast<uint4*>(rows + row_of(p, i) * p.o_strides.row + chunk * 8) = *source;
+    }
+  }
+  // The next Q comes here through TMA: order it behind these ordinary accesses.
+  cuda::ptx::fence_proxy_async(cuda::ptx::space_shared);
+  __syncwarp();
+}
+
+}  // namespace attn::hopper

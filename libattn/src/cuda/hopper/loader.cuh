@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The warp that loads: takes items from the counter, asks a source of steps (steps.cuh) for their
+// tiles, fetches Q, K and V by TMA and tells the warpgroups what each step is.
+#pragma once
+
+#include "cuda/hopper/config.cuh"
+#include "cuda/hopper/pipeline.cuh"
+#include "cuda/hopper/schedule.cuh"
+#include "cuda/hopper/steps.cuh"
+
+namespace attn::hopper {
+
+template <class Config, StepSource Steps>
+class Loader {
+ public:
+  __device__ Loader(const ForwardParams& p, SharedStorage<Config>& shared)
+      : p_(p), shared_(shared), lane_(static_cast<int>(threadIdx.x % 32)) {}
+
+  __device__ void run() {
+    std::uint32_t work = blockIdx.x;
+    WorkItem item{};
+    std::int32_t repeat = 0;
+    if (work < p_.work_count) item = fetch(work, repeat);
+    while (work < p_.work_count) {
+      // What comes next is asked for now, so that its latency hides behind this item's loads.
+      const std::uint32_t next_work = next();
+      std::int32_t next_repeat = 0;
+      WorkItem next_item{};
+      if (next_work < p_.work_count) next_item = fetch(next_work, next_repeat);
+      load_item(item, place_of(p_, item.mask, repeat));
+      work = next_work;
+      item = next_item;
+      repeat = next_repeat;
+    }
+    wait(shared_.k_empty[k_turn_.slot], k_turn_.parity ^ 1);
+    if (lane_ == 0) {
+      for (StepInfo& info : shared_.step[k_turn_.slot]) info.flags = kEnd;
+      arrive(shared_.k_full[k_turn_.slot]);
+    }
+    finish_v();
+  }
+
+ private:
+  static constexpr std::uint32_t kPanelBlockBytes = kQuadrant * kPanel * 2;
+  static constexpr int kPanels = Config::kHeadDim / kPanel;
+
+  __device__ WorkItem fetch(std::uint32_t work, std::int32_t& repeat) const {
+    std::int32_t index = 0;
+    split_work(p_, work, index, repeat);
+    const int4 raw = __ldg(reinterpret_cast<const int4*>(p_.mask.items) + index);
+    return {raw.x, raw.y, raw.z, raw.w};
+  }
+
+  __device__ std::uint32_t next() const {
+    std::uint32_t taken = 0;
+    if (lane_ == 0) taken = atomicAdd(&p_.counters->next_item, 1U);
+    return gridDim.x + __shfl_sync(0xFFFFFFFFU, taken, 0);
+  }
+
+  __device__ void load_item(const WorkItem& item, const Place& place) {
+    Steps steps(p_, item);
+    const std::uint32_t slot = q_turn_.slot;
+    wait(shared_.q_empty[slot], q_turn_.parity ^ 1);
+    if (lane_ == 0) {
+      shared_.item[slot] = {item.row_tile, place.batch, place.head};
+      arrive_expecting(shared_.q_full[slot], SharedStorage<Config>::kQElements * 2);
+    }
+    __syncwarp();
+    load_q(slot, item.row_tile * Config::kBlockM, place);
+    q_turn_.advance();
+
+    std::uint32_t opens = kOpens;
+    TileEntry step{};
+    while (steps.next(step)) {
+      const Load load{step.key, place.head / p_.group, place.batch};
+      wait(shared_.k_empty[k_turn_.slot], k_turn_.parity ^ 1);
+      if (lane_ == 0) describe_step(step, opens);
+      load_kv(p_.k_map, shared_.k[k_turn_.slot], shared_.k_full[k_turn_.slot], load);
+      k_turn_.advance();
+      finish_v();
+      pending_ = load;
+      opens = 0;
+    }
+  }
+
+  struct Load {
+    std::uint32_t key;
+    std::int32_t head, batch;
+  };
+  static constexpr std::uint32_t kNothing = 0xFFFFFFFFU;
+
+  /// The V tile that follows the K tile issued last.
+  __device__ void finish_v() {
+    if (pending_.key == kNothing) return;
+    wait(shared_.v_empty[v_turn_.slot], v_turn_.parity ^ 1);
+    load_kv(p_.v_map, shared_.v[v_turn_.slot], shared_.v_full[v_turn_.slot], pending_);
+    v_turn_.advance();
+    pending_.key = kNothing;
+  }
+
+  __device__ void load_q(std::uint32_t slot, std::int32_t first_row, const Place& place) {
+    std::uint16_t* const q = shared_.q[slot];
+    std::uint64_t& barrier = shared_.q_full[slot];
+    if (!p_.gather_q) {
+      if (lane_ != 0) return;
+      for (int panel = 0; panel < kPanels; ++panel) {
+        load_box(p_.q_map, q + panel * Config::kBlockM * kPanel, barrier, panel * kPanel, first_row,
+                 place.head, place.batch);
+      }
+      return;
+    }
+    for (int r = lane_; r < Config::kBlockM; r += 32) {
+      const std::int32_t row = first_row + r < p_.n_q ? p_.mask.q_order[first_row + r] : p_.n_q;
+      for (int panel = 0; panel < kPanels; ++panel) {
+        load_box(p_.q_map, q + (panel * Config::kBlockM + r) * kPanel, barrier, panel * kPanel, row,
+                 place.head, place.batch);
+      }
+    }
+  }
+
+  __device__ void describe_step(const TileEntry& step, std::uint32_t flags) {
+#pragma unroll
+    for (int g = 0; g < Config::kGroups; ++g) {
+      const std::uint32_t first = quadrant(step.key, g, 0);
+      const std::uint32_t second = Config::kBlockN == 128 ? quadrant(step.key, g, 1) : kEmpty;
+      std::uint32_t mine = flags;
+      if (first != kEmpty || second != kEmpty) mine |= kRun;
+      if (first != kEmpty && second != kEmpty) mine |= kWide;
+      if (first == kEmpty) mine |= kSecond;
+      if (first == kPartial || second == kPartial) mine |= kMasked;
+      shared_.step[k_turn_.slot][g] = {mine, step.bits};
+    }
+  }
+
+  /// Loads the key blocks of a tile that any warpgroup needs.
+  __device__ void load_kv(const CUtensorMap& map, std::uint16_t* destination, std::uint64_t& full,
+                          const Load& load) {
+    bool needed[Config::kKeyBlocks];
+    std::uint32_t blocks = 0;
+#pragma unroll
+    for (int c = 0; c < Config::kKeyBlocks; ++c) {
+      needed[c] = false;
+#pragma unroll
+      for (int g = 0; g < Config::kGroups; ++g) needed[c] |= quadrant(load.key, g, c) != kEmpty;
+      blocks += needed[c] ? 1 : 0;
+    }
+    if (lane_ == 0) arrive_expecting(full, blocks * kPanels * kPanelBlockBytes);
+    __syncwarp();
+    const std::int32_t first_key = key_tile(load.key) * Config::kBlockN;
+#pragma unroll
+    for (int c = 0; c < Config::kKeyBlocks; ++c) {
+      if (!needed[c]) continue;
+      if (!p_.gather_kv) {
+        if (lane_ != 0) continue;
+#pragma unroll
+        for (int panel = 0; panel < kPanels; ++panel) {
+          load_box(map, destination + (panel * Config::kBlockN + c * kQuadrant) * kPanel, full,
+                   panel * kPanel, first_key + c * kQuadrant, load.head, load.batch);
+        }
+        continue;
+      }
+      for (int r = c * kQuadrant + lane_; r < (c + 1) * kQuadrant; r += 32) {
+        const std::int32_t key = first_key + r < p_.n_k ? p_.mask.kv_order[first_key + r] : p_.n_k;
+        for (int panel = 0; panel < kPanels; ++panel) {
+          load_box(map, destination + (panel * Config::kBlockN + r) * kPanel, full, panel * kPanel,
+                   key, load.head, load.batch);
+        }
+      }
+    }
+  }
+
+  const ForwardParams& p_;
+  SharedStorage<Config>& shared_;
+  int lane_;
+  Turn<Config::kItemSlots> q_turn_;
+  Turn<Config::kStages> k_turn_;
+  Turn<Config::kStages> v_turn_;
+  Load pending_{kNothing, 0, 0};
+};
+
+}  // namespace attn::hopper
