@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <string>
 #include <utility>
 
@@ -144,24 +145,33 @@ std::vector<std::int32_t> narrow_offsets(const CsrView& pattern, const char* lib
   return offsets;
 }
 
-Components connected_components(const CsrView& graph) {
-  Components components{.of =
-                            std::vector<std::int32_t>(static_cast<std::size_t>(graph.n_rows), -1)};
-  std::vector<std::int32_t> stack;
-  for (std::int32_t root = 0; root < graph.n_rows; ++root) {
-    if (components.of[static_cast<std::size_t>(root)] >= 0) continue;
-    const std::int32_t component = components.count++;
-    components.of[static_cast<std::size_t>(root)] = component;
-    stack.push_back(root);
-    while (!stack.empty()) {
-      const std::int32_t v = stack.back();
-      stack.pop_back();
-      for (const std::int32_t u : graph.row(v)) {
-        if (components.of[static_cast<std::size_t>(u)] >= 0) continue;
-        components.of[static_cast<std::size_t>(u)] = component;
-        stack.push_back(u);
-      }
+Components connected_components(const CsrView& mask) {
+  const bool square = mask.is_square();
+  if (!square) require_vertices(mask);
+  const std::size_t n =
+      static_cast<std::size_t>(mask.n_rows) + (square ? 0 : static_cast<std::size_t>(mask.n_cols));
+  std::vector<std::int32_t> parent(n);
+  std::iota(parent.begin(), parent.end(), 0);
+  // Union-find with path halving; the smaller vertex stands for both.
+  const auto root = [&](std::int32_t v) {
+    const auto of = [&](std::int32_t u) -> std::int32_t& {
+      return parent[static_cast<std::size_t>(u)];
+    };
+    while (of(v) != v) v = of(v) = of(of(v));
+    return v;
+  };
+  for (std::int32_t row = 0; row < mask.n_rows; ++row) {
+    for (const std::int32_t col : mask.row(row)) {
+      const std::int32_t a = root(row);
+      const std::int32_t b = root(square ? col : mask.n_rows + col);
+      parent[static_cast<std::size_t>(std::max(a, b))] = std::min(a, b);
     }
+  }
+  Components components{.of = std::vector<std::int32_t>(n)};
+  for (std::size_t v = 0; v < n; ++v) {
+    const auto first = static_cast<std::size_t>(root(static_cast<std::int32_t>(v)));
+    // The root is the smallest member, so it has been numbered before the others.
+    components.of[v] = first == v ? components.count++ : components.of[first];
   }
   return components;
 }

@@ -66,7 +66,9 @@ struct Components {
   std::vector<std::int32_t> of;  ///< by vertex; numbered in the order of their first vertices
 };
 
-/// Connected components of an undirected graph. O(n + nnz).
-[[nodiscard]] Components connected_components(const CsrView& graph);
+/// Connected components of the undirected graph behind a mask, which is not built: vertices are
+/// the tokens of a square mask, else the rows and behind them the columns. O(nnz log n) at worst,
+/// linear in practice.
+[[nodiscard]] Components connected_components(const CsrView& mask);
 
 }  // namespace reorder

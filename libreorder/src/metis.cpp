@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <mutex>
 #include <numeric>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "graph.hpp"
 #include "reorder/error.hpp"
@@ -88,10 +90,18 @@ std::vector<std::int32_t> nested_dissection(const CsrView& graph, std::uint64_t 
   return order;
 }
 
-Ordering order_by_parts(const CsrView& mask, Method method, std::int64_t parts,
+Ordering order_by_parts(const CsrView& mask, Method method, Vertices vertices, std::int64_t parts,
                         const Context& context) {
-  const MaskGraph graph(mask, Diagonal::drop);
-  const std::int32_t n = graph.view().n_rows;
+  const bool tokens = mask.is_square() && vertices == Vertices::mask_graph;
+  std::optional<MaskGraph> of_tokens;
+  Csr of_both;
+  if (tokens) {
+    of_tokens.emplace(mask, Diagonal::drop);
+  } else {
+    of_both = bipartite_graph(mask);
+  }
+  const CsrView graph = tokens ? of_tokens->view() : of_both.view();
+  const std::int32_t n = graph.n_rows;
   if (parts == 0) {
     const Tile tile = context.objective.tile;
     parts = std::max(ceil_div(mask.n_rows, tile.rows), ceil_div(mask.n_cols, tile.cols));
@@ -100,19 +110,21 @@ Ordering order_by_parts(const CsrView& mask, Method method, std::int64_t parts,
   parts = std::min<std::int64_t>(parts, n);
 
   std::vector<std::int32_t> part_of(static_cast<std::size_t>(n));
-  if (parts > 1 && graph.view().nnz() > 0) {
-    const idx_t n_constraints = mask.is_square() ? 1 : 2;
+  if (parts > 1 && graph.nnz() > 0) {
+    const idx_t n_constraints = tokens ? 1 : 2;
     std::vector<idx_t> weights(static_cast<std::size_t>(n) *
                                static_cast<std::size_t>(n_constraints));
     for (std::int32_t v = 0; v < n; ++v) {
-      const bool second = n_constraints == 2 && v >= mask.n_rows;
+      const bool second = !tokens && v >= mask.n_rows;
       weights[static_cast<std::size_t>(v) * static_cast<std::size_t>(n_constraints) + second] = 1;
     }
-    const std::vector<idx_t> result = partition(graph.view(), method, static_cast<idx_t>(parts),
+    const std::vector<idx_t> result = partition(graph, method, static_cast<idx_t>(parts),
                                                 std::move(weights), n_constraints, context.seed);
     std::copy(result.begin(), result.end(), part_of.begin());
   }
-  return graph.to_ordering(sorted_by_key(part_of));
+  std::vector<std::int32_t> order = sorted_by_key(part_of);
+  if (tokens) return of_tokens->to_ordering(std::move(order));
+  return split_vertices(mask, order);
 }
 
 }  // namespace reorder::metis
