@@ -8,7 +8,7 @@
 #include <cstdio>
 #include <fstream>
 
-#include "experiments/mask_text.hpp"
+#include "masks/mask.hpp"
 #include "reorder/spec.hpp"
 
 namespace experiments {
@@ -35,7 +35,7 @@ std::string fingerprint(const std::string& path) {
 
 std::vector<InputFile> InputFiles::of(const Problem& problem) {
   std::vector<InputFile> files;
-  if (const std::string file = mask_file(problem.mask); !file.empty()) add(files, file);
+  if (const std::string file = masks::source_file(problem.mask); !file.empty()) add(files, file);
   add(files, reorder::parse_chain(problem.pipeline));
   return files;
 }

@@ -12,8 +12,8 @@
 #include <string>
 #include <string_view>
 
-#include "experiments/file_io.hpp"
 #include "reorder/error.hpp"
+#include "reorder/files.hpp"
 
 namespace experiments {
 namespace {
@@ -73,7 +73,7 @@ int write_all(int descriptor, std::string_view bytes) {
 }  // namespace
 
 std::vector<Record> read_records(const std::filesystem::path& file) {
-  const std::string text = read_text(file);
+  const std::string text = reorder::read_file(file);
   auto lines = parse_lines(file, text);
   const std::string_view rest = std::string_view(text).substr(lines.whole_bytes);
   if (!rest.empty() && !begins_record(rest)) {
@@ -93,7 +93,7 @@ RecordFile::RecordFile(const std::filesystem::path& file) : path_(file) {
     if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
       fail(path_, "another sweep is writing to this file");
     }
-    const std::string text = read_text(file);
+    const std::string text = reorder::read_file(file);
     Lines lines = parse_lines(path_, text);
     torn_ = lines.whole_bytes < text.size();
     if (torn_ && !begins_record(std::string_view(text).substr(lines.whole_bytes))) {

@@ -9,11 +9,11 @@
 #include <utility>
 
 #include "experiments/exit_code.hpp"
-#include "experiments/file_io.hpp"
-#include "experiments/mask_text.hpp"
 #include "experiments/parameters.hpp"
 #include "experiments/text.hpp"
+#include "masks/mask.hpp"
 #include "reorder/error.hpp"
+#include "reorder/files.hpp"
 
 namespace experiments {
 namespace {
@@ -177,7 +177,7 @@ std::vector<NamedMask> masks_of(const Reader& reader) {
 void check(const Reader& reader, const Problem& problem, const reorder::Registry& registry) {
   try {
     validate(problem);
-    check_mask(problem.mask);
+    masks::check(problem.mask);
     (void)reorder::Pipeline::parse(problem.pipeline, registry);
   } catch (const reorder::Error& error) {
     // A strategy that this build lacks fails in its own records; a misspelt one ends the sweep.
@@ -256,7 +256,7 @@ SweepConfig parse_sweep_config(const Json& json, const std::string& where, const
 
 SweepConfig read_sweep_config(const std::filesystem::path& file, const Problem& defaults,
                               const reorder::Registry& registry, const PluginFiles& plugins) {
-  const std::string text = read_text(file);
+  const std::string text = reorder::read_file(file);
   Json json;
   try {
     json = Json::parse(text, nullptr, true, /*ignore_comments=*/true);

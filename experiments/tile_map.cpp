@@ -5,8 +5,8 @@
 #include <bit>
 #include <string>
 
-#include "experiments/file_io.hpp"
 #include "reorder/error.hpp"
+#include "reorder/files.hpp"
 
 namespace experiments {
 namespace {
@@ -61,7 +61,7 @@ void write_tile_map(const std::filesystem::path& file, const TileMap& map) {
   bytes += static_cast<char>(header.size() >> 8);
   bytes += header;
   bytes.append(reinterpret_cast<const char*>(map.fill.data()), map.fill.size() * sizeof(float));
-  write_whole(file, bytes);
+  reorder::write_file(file, bytes);
 }
 
 }  // namespace experiments

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <system_error>
 #include <utility>
@@ -42,7 +41,7 @@ std::uint64_t checked_size(const std::filesystem::path& path) {
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) fail(path.string(), "is a folder, not a file");
   const std::uintmax_t size = std::filesystem::file_size(path, error);
-  if (error) fail(path.string(), error.message());
+  if (error) fail(path.string(), "cannot open: " + error.message());
   return size;
 }
 
@@ -50,7 +49,7 @@ class FileSource final : public ByteSource {
  public:
   explicit FileSource(const std::filesystem::path& path)
       : name_(path.string()), size_(checked_size(path)), file_(gzopen(path.c_str(), "rb")) {
-    if (!file_) fail(name_, std::strerror(errno));
+    if (!file_) fail(name_, std::string("cannot open: ") + std::strerror(errno));
     gzbuffer(file_.get(), 1U << 20);
     if (!gzdirect(file_.get())) size_ *= kMaxDeflateRatio;
   }
@@ -94,16 +93,6 @@ std::unique_ptr<ByteSource> open_memory(std::string_view bytes, std::string name
 
 std::unique_ptr<ByteSource> open_file(const std::filesystem::path& path) {
   return std::make_unique<FileSource>(path);
-}
-
-std::string read_whole_file(const std::filesystem::path& path) {
-  std::string bytes(checked_size(path), '\0');
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
-                                                             &std::fclose);
-  if (!file) fail(path.string(), std::strerror(errno));
-  bytes.resize(std::fread(bytes.data(), 1, bytes.size(), file.get()));
-  if (std::ferror(file.get())) fail(path.string(), std::strerror(errno));
-  return bytes;
 }
 
 }  // namespace masks

@@ -33,9 +33,6 @@ class ByteSource {
 /// A plain or a gzip file, which its first bytes tell apart.
 [[nodiscard]] std::unique_ptr<ByteSource> open_file(const std::filesystem::path& path);
 
-/// A whole plain file. Throws Error{bad_file}.
-[[nodiscard]] std::string read_whole_file(const std::filesystem::path& path);
-
 /// Deflate makes data at most 1032 times smaller (zlib's documentation, "Maximum compression").
 inline constexpr std::uint64_t kMaxDeflateRatio = 1032;
 

@@ -7,6 +7,7 @@
 #include "io/writers.hpp"
 #include "masks/mask.hpp"
 #include "reorder/error.hpp"
+#include "reorder/files.hpp"
 
 namespace masks {
 namespace {
@@ -41,9 +42,9 @@ reorder::Csr read(const std::filesystem::path& file) {
     case Format::matrix_market:
       return read_matrix_market(*open_file(file));
     case Format::scipy_npz:
-      return read_scipy_npz(read_whole_file(file), file.string());
+      return read_scipy_npz(reorder::read_file(file), file.string());
     case Format::dense_npy:
-      return read_dense_npy(read_whole_file(file), file.string());
+      return read_dense_npy(reorder::read_file(file), file.string());
     case Format::none:
       break;
   }
@@ -53,7 +54,7 @@ reorder::Csr read(const std::filesystem::path& file) {
 void write(const std::filesystem::path& file, const reorder::CsrView& pattern) {
   const Format format = format_of(file.string());
   if (format == Format::none) fail_ending(file);
-  OutputFile output(file);
+  FileSink output(file);
   if (format == Format::scipy_npz) {
     write_scipy_npz(output, pattern);
   } else if (format == Format::dense_npy) {

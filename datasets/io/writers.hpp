@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "io/output_file.hpp"
+#include "io/byte_sink.hpp"
 #include "reorder/csr.hpp"
 
 namespace masks {

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "io/output_file.hpp"
+#include "io/byte_sink.hpp"
 
 namespace masks {
 

@@ -9,6 +9,7 @@
 
 #include "generator.hpp"
 #include "io/formats.hpp"
+#include "io/readers.hpp"
 #include "modifiers.hpp"
 #include "reorder/error.hpp"
 
@@ -63,9 +64,9 @@ const Entry& find_or_throw(const std::vector<Entry>& entries, const std::string&
   std::vector<std::string> names;
   for (const Entry& entry : entries) names.push_back(entry.info.name);
   const std::string near = reorder::nearest_name(name, names);
-  throw Error(ErrorCode::unknown_name, "no " + kind + " is named '" + name + "'" +
-                                           (near.empty() ? "" : "; did you mean '" + near + "'?") +
-                                           hint);
+  throw Error(ErrorCode::unknown_name,
+              "no " + kind + " is named '" + name + "'" +
+                  (near.empty() ? hint : "; did you mean '" + near + "'?"));
 }
 
 std::string to_text(const reorder::Value& value) {
@@ -125,45 +126,56 @@ std::string quote_path(std::string_view path) {
   return std::string("\"").append(path).append("\"");
 }
 
-Mask make_source(const Call& call) {
-  const Registry& all = registry();
-  if (find(all.modifiers, call.name)) {
+/// A mask's text, understood: names found, parameters bound, nothing made yet.
+struct Recipe {
+  std::string file;                      ///< or "" where a generator makes the mask
+  const Generator* generator = nullptr;  ///< or null where a file holds it
+  Params params;
+  std::vector<std::pair<const Modifier*, Params>> modifiers;
+};
+
+const Generator& generator_named(const std::string& name) {
+  if (find(registry().modifiers, name)) {
     throw Error(ErrorCode::invalid_argument,
-                "'" + call.name + "' modifies a mask; a generator or a file comes before it");
+                "'" + name + "' modifies a mask; a generator or a file comes before it");
   }
-  const Generator& generator =
-      find_or_throw(all.generators, call.name, "mask generator",
-                    " (a file's name ends with " + std::string(kFileEndings) + ")");
-  const Params params = reorder::bind(call, generator.info.params);
-  Generated made = generator.generate(params);
-  return {std::move(made.pattern), canonical(generator.info, params), std::move(made.note)};
+  return find_or_throw(registry().generators, name, "mask generator",
+                       " (a file's name ends with " + std::string(kFileEndings) + ")");
 }
 
-Mask make_chain(std::string_view text) {
-  const std::string_view first = first_part(text);
-  std::string_view path = trim(first);
-  if (path.size() >= 2 && path.front() == '"' && path.back() == '"') {
-    path = path.substr(1, path.size() - 2);
-  }
-  Mask mask;
+Recipe parse(std::string_view text) {
+  Recipe recipe;
   reorder::Chain chain;
-  std::size_t done = 0;
-  if (format_of(path) != Format::none) {
-    mask.pattern = read(path);
-    mask.name = quote_path(path);
-    if (first.size() < text.size()) chain = reorder::parse_chain(text.substr(first.size() + 1));
-  } else {
+  recipe.file = source_file(text);
+  if (recipe.file.empty()) {
     chain = reorder::parse_chain(text);
-    mask = make_source(chain.at(0));
-    done = 1;
+    recipe.generator = &generator_named(chain.at(0).name);
+    recipe.params = reorder::bind(chain[0], recipe.generator->info.params);
+    chain.erase(chain.begin());
+  } else if (const auto first = first_part(text); first.size() < text.size()) {
+    chain = reorder::parse_chain(text.substr(first.size() + 1));
   }
-  for (; done < chain.size(); ++done) {
-    const Modifier& modifier =
-        find_or_throw(registry().modifiers, chain[done].name, "mask modifier", "");
-    const Params params = reorder::bind(chain[done], modifier.info.params);
-    mask.pattern = modifier.apply(mask.pattern, params);
+  for (const Call& call : chain) {
+    const Modifier& modifier = find_or_throw(registry().modifiers, call.name, "mask modifier", "");
+    recipe.modifiers.emplace_back(&modifier, reorder::bind(call, modifier.info.params));
+  }
+  return recipe;
+}
+
+Mask make(const Recipe& recipe) {
+  Mask mask;
+  if (recipe.generator == nullptr) {
+    mask.pattern = read(recipe.file);
+    mask.name = quote_path(recipe.file);
+  } else {
+    Generated made = recipe.generator->generate(recipe.params);
+    mask = {std::move(made.pattern), canonical(recipe.generator->info, recipe.params),
+            std::move(made.note)};
+  }
+  for (const auto& [modifier, params] : recipe.modifiers) {
+    mask.pattern = modifier->apply(mask.pattern, params);
     mask.name += '|';
-    mask.name += canonical(modifier.info, params);
+    mask.name += canonical(modifier->info, params);
   }
   return mask;
 }
@@ -174,9 +186,22 @@ const std::vector<GeneratorInfo>& generators() {
   return registry().infos;
 }
 
+std::string source_file(std::string_view text) {
+  std::string_view path = trim(first_part(text));
+  if (path.size() >= 2 && path.front() == '"' && path.back() == '"') {
+    path = path.substr(1, path.size() - 2);
+  }
+  return format_of(path) == Format::none ? "" : std::string(path);
+}
+
+void check(std::string_view text) {
+  const Recipe recipe = parse(text);
+  if (!recipe.file.empty()) (void)open_file(recipe.file);
+}
+
 Mask make(std::string_view text) {
   try {
-    return make_chain(text);
+    return make(parse(text));
   } catch (const std::bad_alloc&) {
     throw Error(ErrorCode::too_large, "not enough memory for the mask '" + std::string(text) + "'");
   }

@@ -4,8 +4,8 @@
 #include <iostream>
 
 #include "experiments/cli/command.hpp"
-#include "experiments/file_io.hpp"
 #include "experiments/record_file.hpp"
+#include "reorder/files.hpp"
 
 namespace experiments {
 namespace {
@@ -34,7 +34,7 @@ ExitCode table(const TableOptions& options) {
   if (options.output.empty()) {
     std::cout << text;
   } else {
-    write_whole(options.output, text);
+    reorder::write_file(options.output, text);
   }
   return ExitCode::ok;
 }

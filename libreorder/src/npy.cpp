@@ -6,8 +6,8 @@
 #include <cstring>
 #include <limits>
 
-#include "files.hpp"
 #include "reorder/error.hpp"
+#include "reorder/files.hpp"
 
 namespace reorder {
 namespace {

@@ -84,7 +84,7 @@ TEST_P(RoundTrip, AFullDiskIsAnErrorAndLeavesTheOldFile) {
     } catch (const reorder::Error& error) {
       const std::string sentence = error.what();
       const bool good = error.code() == reorder::ErrorCode::bad_file &&
-                        sentence.find(file.string() + ": cannot be written: ") == 0;
+                        sentence.find(file.string() + ": cannot write: ") == 0;
       std::_Exit(good ? 0 : 2);
     }
     std::_Exit(1);

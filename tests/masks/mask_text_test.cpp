@@ -49,6 +49,20 @@ TEST(MaskText, GeneratorNamesAreUnique) {
   }
 }
 
+TEST(MaskText, CheckMakesNothing) {
+  check("dense(n=2147483647)|shuffle(seed=1)");  // making it would be refused
+  EXPECT_THROW(check("dense(n=0)"), reorder::Error);
+  EXPECT_THROW(check("dense|shuffle(sed=1)"), reorder::Error);
+  EXPECT_THROW(check("no/such/file.npz|shuffle"), reorder::Error);
+}
+
+TEST(MaskText, ASourceFileIsToldFromAGenerator) {
+  EXPECT_EQ(source_file("a/b.MTX | shuffle"), "a/b.MTX");
+  EXPECT_EQ(source_file("\"a|b.npz\"|shuffle"), "a|b.npz");
+  EXPECT_EQ(source_file("causal(n=8)|shuffle"), "");
+  EXPECT_EQ(source_file(""), "");
+}
+
 struct Bad {
   const char* text;
   ErrorCode code;
@@ -99,8 +113,9 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"rmat(n=2147483647)", ErrorCode::too_large, "8589934592"},
         Bad{"knn(n=2147483647)", ErrorCode::too_large, "8589934592"},
         Bad{"rcm_paper(n=2147483647)", ErrorCode::too_large, "8589934592"},
-        Bad{"no/such/file.mtx", ErrorCode::bad_file, "no/such/file.mtx: No such file"},
-        Bad{"\"no such|file.npz\" | shuffle", ErrorCode::bad_file, "no such|file.npz: No such"},
+        Bad{"no/such/file.mtx", ErrorCode::bad_file, "no/such/file.mtx: cannot open: No such file"},
+        Bad{"\"no such|file.npz\" | shuffle", ErrorCode::bad_file,
+            "no such|file.npz: cannot open: No such"},
         Bad{"mask.bin", ErrorCode::unknown_name, ".mtx, .mtx.gz, .npz or .npy"}));
 
 }  // namespace

@@ -40,6 +40,13 @@ struct GeneratorInfo {
 /// the nearest), syntax, invalid_argument, too_large, bad_file.
 [[nodiscard]] Mask make(std::string_view text);
 
+/// The file that a mask's text begins with, or "" where a generator makes the mask.
+[[nodiscard]] std::string source_file(std::string_view text);
+
+/// Throws what `make` would throw for the names and parameters in the text, or for a file that
+/// cannot be opened, and makes nothing. What only the making finds is left to it.
+void check(std::string_view text);
+
 /// Reads Matrix Market (.mtx, .mtx.gz), a scipy CSR archive (.npz) or a dense 2-d array (.npy),
 /// by the file's ending. Values are ignored, but for explicit zeros of a .npy. Throws
 /// Error{bad_file} with path:line, or the path and what is wrong.

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstdint>
-#include <cstdio>
 #include <filesystem>
 #include <memory>
-#include <string>
 #include <string_view>
+#include <utility>
+
+#include "reorder/files.hpp"
 
 namespace masks {
 
@@ -17,24 +17,16 @@ class ByteSink {
   virtual void write(std::string_view bytes) = 0;
 };
 
-/// A file that appears under its name only when it is whole: it is written beside it and renamed by
-/// `commit`. Without a commit, the temporary file is removed and an older file stays as it was.
-class OutputFile final : public ByteSink {
+/// Passes bytes on to a file that appears when it is whole.
+class FileSink final : public ByteSink {
  public:
-  explicit OutputFile(std::filesystem::path path);
-  OutputFile(const OutputFile&) = delete;
-  OutputFile& operator=(const OutputFile&) = delete;
-  ~OutputFile() override;
+  explicit FileSink(std::filesystem::path path) : file_(std::move(path)) {}
 
-  void write(std::string_view bytes) override;
-  void commit();
+  void write(std::string_view bytes) override { file_.write(bytes); }
+  void commit() { file_.commit(); }
 
  private:
-  [[noreturn]] void fail(int error_number) const;
-
-  std::filesystem::path path_;
-  std::string temporary_;
-  std::FILE* file_ = nullptr;
+  reorder::OutputFile file_;
 };
 
 /// Passes bytes on to another sink in the gzip format, after `finish`.
