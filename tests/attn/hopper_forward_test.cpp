@@ -9,6 +9,7 @@
 #include <numeric>
 #include <string>
 
+#include "attn/hopper_masks.hpp"
 #include "attn/oracle.hpp"
 
 namespace attn::test {
@@ -89,31 +90,6 @@ void check(const Problem& problem, const BoolMask& mask, TileShape tile = {}) {
   const Inputs in(problem, mask.n_q, mask.n_k);
   run(in, mask.tiled(tile));
   compare(in, rule_of(mask));
-}
-
-/// Every 64x64 block is empty, full, full but for one zero, or random of one density; some rows are
-/// empty altogether.
-BoolMask block_mask(std::int32_t n_q, std::int32_t n_k, std::uint64_t seed) {
-  std::mt19937_64 random(seed);
-  const std::int32_t width = n_k / 64 + 1;
-  std::vector<int> kinds(static_cast<std::size_t>((n_q / 64 + 1) * width));
-  for (int& kind : kinds) kind = static_cast<int>(random() % 5);
-  std::bernoulli_distribution coin(static_cast<double>(random() % 100) / 100.0);
-  return {n_q, n_k, [&](std::int32_t i, std::int32_t j) {
-            const bool heads = coin(random);
-            if (i % 97 == 5) return false;
-            switch (kinds[static_cast<std::size_t>(i / 64 * width + j / 64)]) {
-              case 0:
-              case 1:
-                return false;
-              case 2:
-                return true;
-              case 3:
-                return i % 64 != 63 || j % 64 != 0;
-              default:
-                return heads;
-            }
-          }};
 }
 
 TEST(HopperForward, DenseAndCausal) {

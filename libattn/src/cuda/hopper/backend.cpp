@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -15,6 +16,7 @@
 #include "backends.hpp"
 #include "cuda/hopper/kernels.hpp"
 #include "cuda/hopper/layout.hpp"
+#include "cuda/hopper/prepared_mask.hpp"
 #include "cuda/hopper/tensor_map.hpp"
 #include "cuda/runtime.hpp"
 #include "order.hpp"
@@ -63,36 +65,6 @@ hopper::Strides strides_of(const TensorView& tensor) {
 
 class HopperBackend;
 
-/// A mask laid out for kernels of one tile shape, on the device.
-class PreparedMask {
- public:
-  PreparedMask(const BlockMask& mask, int block_m, int block_n, int threads);
-
-  /// Nearly every tile is full, so that all warpgroups run the same steps: then they gain by taking
-  /// turns, else they lose by it (H100, head_dim 64: dense 495 against 483 TF/s without turns,
-  /// window +-128 0.658 against 0.563 ms).
-  [[nodiscard]] bool mostly_full() const { return mostly_full_; }
-
-  [[nodiscard]] bool fits(const hopper::Kernel& kernel) const {
-    return kernel.block_m == block_m_ && kernel.block_n == block_n_;
-  }
-
-  /// The mask for a launch with `head_group` heads side by side. Items that would start in the
-  /// last head group and outlast it run before all others.
-  [[nodiscard]] hopper::DeviceMask device_mask(std::int32_t head_group, int multiprocessors) const;
-
- private:
-  int block_m_, block_n_;
-  std::vector<std::int32_t> lengths_;  // tiles of each item, descending
-  std::int64_t total_tiles_ = 0;
-  bool mostly_full_ = false;
-  DeviceArray<hopper::WorkItem> items_, rows_;
-  DeviceArray<hopper::TileEntry> tiles_;
-  DeviceArray<std::uint32_t> bits_;
-  DeviceArray<hopper::EmptyBlock> empty_blocks_;
-  hopper::DeviceMask device_mask_{};
-};
-
 class HopperPlan final : public Plan {
  public:
   HopperPlan(const HopperBackend& backend, const BlockMask& mask, const PrepareOptions& options,
@@ -109,7 +81,7 @@ class HopperPlan final : public Plan {
   const HopperBackend& backend_;
   BlockMask mask_;
   int multiprocessors_;
-  std::vector<PreparedMask> prepared_;  // one a tile shape of the kernels
+  std::shared_ptr<const hopper::PreparedMask> prepared_;
   DeviceArray<hopper::Counters> counters_;
   DeviceArray<std::int32_t> q_order_, kv_order_;
   mutable std::atomic<std::uint32_t> calls_{0};
@@ -229,69 +201,25 @@ DeviceArray<std::int32_t> upload_order(std::span<const std::int32_t> order, std:
   return DeviceArray<std::int32_t>(order);
 }
 
-PreparedMask::PreparedMask(const BlockMask& mask, int block_m, int block_n, int threads)
-    : block_m_(block_m), block_n_(block_n) {
-  const hopper::Layout layout =
-      hopper::lay_out(mask, block_m / hopper::kQuadrant, block_n, threads);
-  for (const hopper::WorkItem& item : layout.items) {
-    lengths_.push_back(item.n_tiles);
-    total_tiles_ += item.n_tiles;
-  }
-  std::uint32_t full = 0;
-  for (int g = 0; g < block_m / hopper::kQuadrant; ++g) {
-    for (int c = 0; c < block_n / hopper::kQuadrant; ++c) {
-      full |= std::uint32_t{hopper::kFull} << (2 * (2 * g + c));
+/// The tile heights that the kernels need, in blocks of 64 queries.
+std::vector<int> kernel_heights() {
+  std::vector<int> heights;
+  for (const hopper::Kernel& kernel : hopper::kernels()) {
+    const int groups = kernel.block_m / hopper::kQuadrant;
+    if (std::find(heights.begin(), heights.end(), groups) == heights.end()) {
+      heights.push_back(groups);
     }
   }
-  const auto full_tiles = std::count_if(
-      layout.tiles.begin(), layout.tiles.end(),
-      [full](const hopper::TileEntry& tile) { return (tile.key >> hopper::kKeyTileBits) == full; });
-  mostly_full_ = full_tiles * 100 >= static_cast<std::ptrdiff_t>(layout.tiles.size()) * 99;
-  const auto upload = [](const auto& host) {
-    using T = typename std::decay_t<decltype(host)>::value_type;
-    return DeviceArray<T>(std::span<const T>(host));
-  };
-  items_ = upload(layout.items);
-  rows_ = upload(layout.rows);
-  tiles_ = upload(layout.tiles);
-  bits_ = upload(layout.bits);
-  empty_blocks_ = upload(layout.empty_blocks);
-  device_mask_ = {.items = items_.data(),
-                  .rows = rows_.data(),
-                  .tiles = tiles_.data(),
-                  .bits = bits_.data(),
-                  .empty_blocks = empty_blocks_.data(),
-                  .n_items = static_cast<std::int32_t>(layout.items.size()),
-                  .heavy_items = 0,
-                  .n_empty_blocks = static_cast<std::int32_t>(layout.empty_blocks.size()),
-                  .row_tiles = layout.row_tiles,
-                  .batch = mask.batch(),
-                  .heads = mask.heads(),
-                  .q_order = nullptr,
-                  .kv_order = nullptr};
-}
-
-hopper::DeviceMask PreparedMask::device_mask(std::int32_t head_group, int multiprocessors) const {
-  hopper::DeviceMask mask = device_mask_;
-  if (lengths_.empty()) return mask;
-  const std::int64_t group_time = total_tiles_ * head_group / multiprocessors;
-  const std::int64_t mean = total_tiles_ / static_cast<std::int64_t>(lengths_.size());
-  const std::int64_t limit = std::max(group_time / 2, 2 * mean);
-  const auto end = std::partition_point(lengths_.begin(), lengths_.end(),
-                                        [limit](std::int32_t n) { return n > limit; });
-  mask.heavy_items = static_cast<std::int32_t>(end - lengths_.begin());
-  return mask;
+  return heights;
 }
 
 HopperPlan::HopperPlan(const HopperBackend& backend, const BlockMask& mask,
                        const PrepareOptions& options, int multiprocessors)
-    : backend_(backend), mask_(mask), multiprocessors_(multiprocessors) {
-  for (const hopper::Kernel& kernel : hopper::kernels()) {
-    if (std::none_of(prepared_.begin(), prepared_.end(),
-                     [&](const PreparedMask& prepared) { return prepared.fits(kernel); })) {
-      prepared_.emplace_back(mask, kernel.block_m, kernel.block_n, options.threads);
-    }
-  }
+    : backend_(backend),
+      mask_(mask),
+      multiprocessors_(multiprocessors),
+      prepared_(
+          std::make_shared<const hopper::PreparedMask>(mask, kernel_heights(), options.threads)) {
   counters_ = DeviceArray<hopper::Counters>(std::size_t{kCallsInFlight});
   check(cudaMemset(counters_.data(), 0, kCallsInFlight * sizeof(hopper::Counters)),
         "clearing the counters");
@@ -374,15 +302,13 @@ void HopperPlan::forward(const ForwardArgs& args) const {
   const std::int64_t cache_per_head = 4 * std::int64_t{mask_.n_k()} * args.q.width();
   params.head_group = static_cast<std::int32_t>(std::clamp<std::int64_t>(
       kCacheBytes / std::max<std::int64_t>(cache_per_head, 1), 1, params.repeats));
-  const auto prepared =
-      std::find_if(prepared_.begin(), prepared_.end(),
-                   [&](const PreparedMask& candidate) { return candidate.fits(kernel); });
-  params.mask = prepared->device_mask(params.head_group, multiprocessors_);
+  const int groups = kernel.block_m / hopper::kQuadrant;
+  params.mask = prepared_->tiles(groups, params.head_group, multiprocessors_);
   params.mask.q_order = q_order_.data();
   params.mask.kv_order = kv_order_.data();
   params.work_count =
       static_cast<std::uint32_t>(params.mask.n_items) * static_cast<std::uint32_t>(params.repeats);
-  params.turns = prepared->mostly_full();
+  params.turns = prepared_->mostly_full(groups);
   // The running maximum is of raw scores: a scale that turns or flattens their order is left to
   // the safe path, which is slow and right.
   if (!(params.scale_log2 >= 1e-30F)) {

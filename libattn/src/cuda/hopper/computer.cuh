@@ -24,7 +24,7 @@ class Computer {
         group_(group),
         thread_(static_cast<int>(threadIdx.x % 128)),
         scale_log2_(p.scale_log2),
-        bits_(p.mask.bits + word_index<Config::kBlockN>(0, Config::kGroups, group, thread_)) {}
+        bits_(p.mask.bits + word_index(0, thread_)) {}
 
   __device__ __forceinline__ void run() {
     if (group_ == 0) pass_turn(Config::kGroups - 1);
@@ -202,13 +202,7 @@ class Computer {
 
   __device__ __forceinline__ void load_words() {
     if ((next_.flags & kMasked) == 0) return;
-    const std::uint32_t* const words =
-        bits_ + word_index<Config::kBlockN>(next_bits_, Config::kGroups, 0, 0);
-    if constexpr (Config::kBlockN == 128) {
-      words_ = __ldg(reinterpret_cast<const uint2*>(words));
-    } else {
-      words_.x = __ldg(words);
-    }
+    words_ = __ldg(reinterpret_cast<const uint2*>(bits_ + word_index(next_bits_, 0)));
   }
 
   /// The scores of `next_` have arrived, so its K tile is free.
@@ -276,7 +270,7 @@ class Computer {
   int group_;
   int thread_;
   float scale_log2_;
-  const std::uint32_t* bits_;  // this thread's words of tile 0
+  const std::uint32_t* bits_;  // this thread's words of strip 0
   Running next_{};             // the step that comes next
   bool first_ = false;         // of its item, for this warpgroup
   std::uint32_t next_bits_ = kNoBits;

@@ -26,7 +26,7 @@ struct ForwardConfig {
   static constexpr int kComputeRegisters = kWarpgroups == 2 ? 240 : 160;
 
   static_assert(kHeadDim % kPanel == 0, "rows of Q, K, V are whole 128-byte panels");
-  static_assert(kBlockN == 64 || kBlockN == 128, "a key tile is one or two key blocks");
+  static_assert(kBlockN == kStripKeys, "a key tile is as wide as the strips that hold mask bits");
   static_assert(kWarpgroups == 2 || kWarpgroups == 3, "two or three warpgroups compute");
 };
 

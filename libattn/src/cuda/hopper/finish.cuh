@@ -110,14 +110,16 @@ class RowRedo {
     const int row = i % 16;
     for (int t = 0; t < item.n_tiles; ++t) {
       const TileEntry tile = m.tiles[item.first_tile + t];
+      std::uint32_t strip = tile.bits;
+      for (int g = 0; g < group; ++g) strip += is_stored(tile.key, g);
+      const int thread = i % kQuadrant / 16 * 32 + row % 8 * 4;
       for (int j = lane_; j < Config::kBlockN; j += 32) {
         const std::int64_t key = std::int64_t{key_tile(tile.key)} * Config::kBlockN + j;
-        bool allowed = key < p_.n_k && quadrant(tile.key, group, j / kQuadrant) != kEmpty;
-        if (allowed && tile.bits != kNoBits) {
-          const int thread = i % kQuadrant / 16 * 32 + row % 8 * 4 + j % 8 / 2;
+        const std::uint32_t state = quadrant(tile.key, group, j / kQuadrant);
+        bool allowed = key < p_.n_k && state != kEmpty;
+        if (allowed && state == kPartial) {
           const std::uint32_t word =
-              m.bits[word_index<Config::kBlockN>(tile.bits, Config::kGroups, group, thread) +
-                     j / kQuadrant];
+              m.bits[word_index(strip, thread + j % 8 / 2) + key / kQuadrant % 2];
           allowed = (word >> (j % kQuadrant / 8 * 4 + row / 8 * 2 + j % 2) & 1U) != 0;
         }
         const std::int64_t place = allowed && m.kv_order != nullptr ? m.kv_order[key] : key;

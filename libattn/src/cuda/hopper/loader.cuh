@@ -120,6 +120,7 @@ class Loader {
   }
 
   __device__ void describe_step(const TileEntry& step, std::uint32_t flags) {
+    std::uint32_t strip = step.bits;
 #pragma unroll
     for (int g = 0; g < Config::kGroups; ++g) {
       const std::uint32_t first = quadrant(step.key, g, 0);
@@ -129,7 +130,8 @@ class Loader {
       if (first != kEmpty && second != kEmpty) mine |= kWide;
       if (first == kEmpty) mine |= kSecond;
       if (first == kPartial || second == kPartial) mine |= kMasked;
-      shared_.step[k_turn_.slot][g] = {mine, step.bits};
+      shared_.step[k_turn_.slot][g] = {mine, strip};
+      strip += is_stored(step.key, g);
     }
   }
 

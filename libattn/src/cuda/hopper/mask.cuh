@@ -5,8 +5,8 @@
 //
 //     d[4 j + 2 r + c] = score of row 16 * warp + lane / 4 + 8 r, column 8 j + 2 * (lane % 4) + c
 //
-// so bit 4 j + 2 r + c of its word answers for it. Words lie as
-// [tile][query block of 64][thread][key block of 64]: a warp reads consecutive words.
+// so bit 4 j + 2 r + c of its word answers for it. Words of a strip lie as [thread][key block of
+// 64]: a thread reads its two in one load, and a warp reads 256 bytes in a row.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -15,11 +15,9 @@
 
 namespace attn::hopper {
 
-/// Index of the first word of a thread for one tile.
-template <int kBlockN>
-__device__ __forceinline__ std::int64_t word_index(std::uint32_t tile, int groups, int group,
-                                                   int thread) {
-  return ((std::int64_t{tile} * groups + group) * 128 + thread) * (kBlockN / kQuadrant);
+/// Index of the first word of a thread for one strip.
+__device__ __forceinline__ std::int64_t word_index(std::uint32_t strip, int thread) {
+  return std::int64_t{strip} * kStripWords + thread * 2;
 }
 
 /// Bits of the even (odd) eight rows in a word.

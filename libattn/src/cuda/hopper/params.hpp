@@ -16,9 +16,24 @@ inline constexpr std::uint32_t kKeyTileBits = 20;
 inline constexpr std::uint32_t kNoBits = 0xFFFFFFFFU;
 inline constexpr int kQuadrant = 64;
 
-/// One visited tile. `key` is the key tile in its low 20 bits; above them 2 bits a quadrant, those
-/// of query block g and key block c at 20 + 2 * (2 * g + c). `bits` is the place of its bits, in
-/// tiles, or kNoBits when every quadrant is empty or full.
+/// Bits are stored by strips of 64 queries x 128 keys, one strip once for every use: the forward
+/// pass at any tile height, and the backward pass. A strip is stored when one of its quadrants is
+/// partial. Stored strips lie by mask, then by key tile, then by query block, so that those of one
+/// tile follow each other and those of one key tile too. Words in a strip: mask.cuh.
+inline constexpr int kStripKeys = 128;
+inline constexpr int kStripWords = kQuadrant * kStripKeys / 32;
+
+/// One visited strip in the list of its key tile. `block` is the block of 64 queries in its low 20
+/// bits; above them 2 bits a quadrant, that of key block c at 20 + 2 c. `bits` is the place of the
+/// strip among those stored, or kNoBits when its quadrants are empty or full.
+struct StripEntry {
+  std::uint32_t block;
+  std::uint32_t bits;
+};
+
+/// One visited tile of a row of tiles. `key` is the key tile in its low 20 bits; above them 2 bits
+/// a quadrant, those of query block g and key block c at 20 + 2 * (2 * g + c). `bits` is the place
+/// of the first of its strips that are stored, or kNoBits when every quadrant is empty or full.
 struct TileEntry {
   std::uint32_t key;
   std::uint32_t bits;
@@ -46,8 +61,9 @@ struct alignas(16) Counters {
   std::uint32_t unused;
 };
 
-/// A mask on the device. Items come longest first; the first `heavy_items` of them run before all
-/// others, the rest head group by head group so that K and V of a group stay in L2.
+/// A mask on the device, for tiles of one shape. Items come longest first; the first `heavy_items`
+/// of them run before all others, the rest head group by head group so that K and V of a group
+/// stay in L2.
 struct DeviceMask {
   const WorkItem* items;
   const WorkItem* rows;  ///< the item of each (mask, row tile), also of those without tiles
@@ -62,6 +78,18 @@ struct DeviceMask {
   std::int32_t heads;  ///< 1, or one mask a head
   const std::int32_t* q_order;
   const std::int32_t* kv_order;
+};
+
+/// The same mask by columns: for each key tile of 128 the strips that visit it, their query blocks
+/// ascending. What the backward pass sums dK and dV over.
+struct DeviceColumns {
+  const StripEntry* strips;
+  const std::int32_t* offsets;  ///< [mask * key_tiles + key tile], and one more at the end
+  const std::uint32_t* bits;
+  std::int32_t key_tiles;   ///< of 128 keys
+  std::int32_t row_blocks;  ///< of 64 queries
+  std::int32_t batch;       ///< 1, or one mask a batch
+  std::int32_t heads;       ///< 1, or one mask a head
 };
 
 struct Strides {

@@ -29,7 +29,7 @@ struct ItemInfo {
 /// And about a step, for each warpgroup its own.
 struct StepInfo {
   std::uint32_t flags;
-  std::uint32_t bits;  ///< as in TileEntry
+  std::uint32_t bits;  ///< the strip of this warpgroup, when kMasked
 };
 enum StepFlags : std::uint32_t {
   kRun = 1,     ///< this warpgroup has something to compute

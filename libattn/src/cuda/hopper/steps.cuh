@@ -21,6 +21,11 @@ __device__ __forceinline__ std::int32_t key_tile(std::uint32_t key) {
   return static_cast<std::int32_t>(key & ((1U << kKeyTileBits) - 1));
 }
 
+/// 1 when the strip of query block `group` is stored, else 0 (params.hpp).
+__device__ __forceinline__ std::uint32_t is_stored(std::uint32_t key, int group) {
+  return (quadrant(key, group, 0) | quadrant(key, group, 1)) >> 1;
+}
+
 /// A source is made and called by all 32 lanes of the loading warp, which must all get the same
 /// answer. An item has at least one step, of which every quadrant may be empty; its Q is loaded in
 /// any case. Steps may come in any order, with each key tile at most once.
