@@ -107,8 +107,8 @@ void check_workspace(const BackwardArgs& args, std::size_t needed) {
   }
 }
 
-void check_prepared(const PrepareOptions& options) {
-  if (!options.backward) {
+void check_prepared(bool for_backward) {
+  if (!for_backward) {
     fail("the plan was prepared for the forward pass alone: set PrepareOptions::backward");
   }
 }

@@ -25,7 +25,7 @@ void check_written(const char* name, const TensorView& tensor);
 /// Throws Error{invalid_argument} when the workspace is null, out of line or smaller than `needed`.
 void check_workspace(const BackwardArgs& args, std::size_t needed);
 
-/// Throws Error{invalid_argument} for a plan that was prepared for the forward pass alone.
-void check_prepared(const PrepareOptions& options);
+/// Throws Error{invalid_argument} unless a plan was prepared for the backward pass.
+void check_prepared(bool for_backward);
 
 }  // namespace attn

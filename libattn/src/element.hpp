@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "attn/tensor.hpp"
 
@@ -30,6 +32,50 @@ void store_element(const TensorView& tensor, std::int64_t offset, float value) n
   } else {
     static_cast<std::uint16_t*>(tensor.data)[offset] =
         kType == DType::f16 ? float_to_half(value) : float_to_bfloat16(value);
+  }
+}
+
+/// Row [b, h, i, :], widened.
+template <DType kType>
+void load_row_as(const TensorView& tensor, std::int64_t at, std::vector<double>& row) {
+  for (double& value : row) {
+    value = load_element<kType>(tensor, at);
+    at += tensor.strides[3];
+  }
+}
+inline void load_row(const TensorView& tensor, std::int64_t b, std::int64_t h, std::int64_t i,
+                     std::vector<double>& row) {
+  row.resize(static_cast<std::size_t>(tensor.width()));
+  const std::int64_t at = row_offset(tensor, b, h, i);
+  switch (tensor.dtype) {
+    case DType::f32:
+      return load_row_as<DType::f32>(tensor, at, row);
+    case DType::f16:
+      return load_row_as<DType::f16>(tensor, at, row);
+    case DType::bf16:
+      return load_row_as<DType::bf16>(tensor, at, row);
+  }
+}
+
+/// Row [b, h, i, :] becomes factor · row, rounded.
+template <DType kType>
+void store_row_as(const TensorView& tensor, std::int64_t at, double factor,
+                  const std::vector<double>& row) noexcept {
+  for (const double value : row) {
+    store_element<kType>(tensor, at, static_cast<float>(factor * value));
+    at += tensor.strides[3];
+  }
+}
+inline void store_row(const TensorView& tensor, std::int64_t b, std::int64_t h, std::int64_t i,
+                      double factor, const std::vector<double>& row) noexcept {
+  const std::int64_t at = row_offset(tensor, b, h, i);
+  switch (tensor.dtype) {
+    case DType::f32:
+      return store_row_as<DType::f32>(tensor, at, factor, row);
+    case DType::f16:
+      return store_row_as<DType::f16>(tensor, at, factor, row);
+    case DType::bf16:
+      return store_row_as<DType::bf16>(tensor, at, factor, row);
   }
 }
 

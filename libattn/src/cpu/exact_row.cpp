@@ -5,40 +5,20 @@
 #include <cmath>
 #include <limits>
 
+#include "allowed.hpp"
 #include "element.hpp"
 
 namespace attn {
 
-double softmax_scale(const ForwardArgs& args) noexcept {
-  return args.scale ? double{*args.scale} : 1.0 / std::sqrt(static_cast<double>(args.q.width()));
+double softmax_scale(const std::optional<float>& scale, std::int64_t head_dim) noexcept {
+  return scale ? double{*scale} : 1.0 / std::sqrt(static_cast<double>(head_dim));
 }
 
 ExactRow::ExactRow(const ForwardArgs& args, const BlockMask& mask, const Order& kv_order)
-    : args_(args), mask_(mask), kv_order_(kv_order), scale_(softmax_scale(args)) {}
-
-void ExactRow::find_keys(std::int64_t b, std::int64_t h, std::int32_t i) {
-  const TileLists lists = mask_.lists(b, h);
-  const auto [block_m, block_n] = mask_.tile();
-  const std::int32_t row_tile = i / block_m;
-  keys_.clear();
-  for (const std::int32_t tile : lists.full(row_tile)) {
-    const std::int32_t first = tile * block_n;
-    for (std::int32_t j = first; j < std::min(first + block_n, mask_.n_k()); ++j) {
-      keys_.push_back(kv_order_[j]);
-    }
-  }
-  std::int64_t tile_index = lists.partial_offsets[static_cast<std::size_t>(row_tile)];
-  for (const std::int32_t tile : lists.partial(row_tile)) {
-    const std::int64_t row_start = tile_index * mask_.bits_per_tile() + i % block_m * block_n;
-    for (std::int32_t k = 0; k < block_n; ++k) {
-      const std::int64_t bit = row_start + k;
-      if ((lists.partial_bits[static_cast<std::size_t>(bit / 8)] >> (bit % 8)) & 1) {
-        keys_.push_back(kv_order_[tile * block_n + k]);
-      }
-    }
-    ++tile_index;
-  }
-}
+    : args_(args),
+      mask_(mask),
+      kv_order_(kv_order),
+      scale_(softmax_scale(args.scale, args.q.width())) {}
 
 void ExactRow::attend(std::int64_t b, std::int64_t h, std::int32_t i, std::int32_t place) {
   switch (args_.q.dtype) {
@@ -57,7 +37,8 @@ void ExactRow::attend_as(std::int64_t b, std::int64_t h, std::int32_t i, std::in
   const auto& [q, k, v, o, lse, scale, stream] = args_;
   const auto head_dim = static_cast<std::size_t>(q.width());
   const std::int64_t kv_head = h / (q.heads() / k.heads());
-  find_keys(b, h, i);
+  find_allowed_keys(mask_, b, h, i, keys_);
+  for (std::int32_t& key : keys_) key = kv_order_[key];
 
   query_.resize(head_dim);
   std::int64_t at = row_offset(q, b, h, place);

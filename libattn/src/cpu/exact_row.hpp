@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "attn/backend.hpp"
@@ -23,7 +24,6 @@ class ExactRow {
  private:
   template <DType kType>
   void attend_as(std::int64_t b, std::int64_t h, std::int32_t i, std::int32_t place);
-  void find_keys(std::int64_t b, std::int64_t h, std::int32_t i);
 
   const ForwardArgs& args_;
   const BlockMask& mask_;
@@ -36,6 +36,7 @@ class ExactRow {
 };
 
 /// The scale that the arguments mean.
-[[nodiscard]] double softmax_scale(const ForwardArgs& args) noexcept;
+[[nodiscard]] double softmax_scale(const std::optional<float>& scale,
+                                   std::int64_t head_dim) noexcept;
 
 }  // namespace attn

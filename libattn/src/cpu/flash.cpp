@@ -184,7 +184,7 @@ void FlashPlan::Call::attend(std::int64_t first_group, const Task& task, RowTile
   const std::int32_t first_row = task.row_tile * layout_.block_m;
   tile.rows = std::min(layout_.block_m, mask.n_q() - first_row);
   kernels_.begin(layout_, HeadRows(args_.q, b, task.head, plan_.q_order_), first_row,
-                 static_cast<float>(softmax_scale(args_) * kLog2e), tile);
+                 static_cast<float>(softmax_scale(args_.scale, args_.q.width()) * kLog2e), tile);
 
   const auto key_tile = [&](std::int32_t index) {
     const float* const keys =

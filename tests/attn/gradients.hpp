@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The backward pass against gradients written out in fp64: what the tests of every backend share.
+// A test brings its own way to run, so that tensors may live on a device.
+#pragma once
+
+#include <set>
+
+#include "attn/oracle.hpp"
+
+namespace attn::test {
+
+/// Owned inputs of the backward pass, and poisoned outputs.
+struct Backward {
+  Inputs in;
+  Tensor d_o, dq, dk, dv;
+
+  Backward(const Problem& p, std::int64_t n_q, std::int64_t n_k)
+      : in(p, n_q, n_k),
+        d_o(in.q.view().shape, p.dtype),
+        dq(in.q.view().shape, p.dtype),
+        dk(in.k.view().shape, p.dtype),
+        dv(in.k.view().shape, p.dtype) {
+    d_o.randomize(p.seed * 3 + 1000);
+    for (Tensor* tensor : {&dq, &dk, &dv}) {
+      for (std::int64_t n = 0; n < tensor->view().elements(); ++n) tensor->set(n, 777.0f);
+    }
+  }
+
+  /// Sets O and LSE to what the reference's forward gives.
+  void attend(const BlockMask& mask, const PrepareOptions& options = {}) const {
+    forward(in.args(), mask, "reference", options);
+  }
+
+  [[nodiscard]] BackwardArgs args() const {
+    return {.q = in.q.view(),
+            .k = in.k.view(),
+            .v = in.v.view(),
+            .o = in.o.view(),
+            .d_o = d_o.view(),
+            .lse = in.lse.view(),
+            .dq = dq.view(),
+            .dk = dk.view(),
+            .dv = dv.view(),
+            .scale = in.scale};
+  }
+};
+
+/// Fills dq, dk and dv by a backend's backward pass.
+using RunBackward =
+    std::function<void(const Backward&, const BlockMask&, const PrepareOptions& options)>;
+
+/// Runs a backend whose tensors are the host's.
+inline RunBackward on_host(const std::string& backend_name) {
+  return [backend_name](const Backward& problem, const BlockMask& mask,
+                        const PrepareOptions& options) {
+    backward(problem.args(), mask, backend_name, options);
+  };
+}
+
+template <class Real>
+struct Gradients {
+  std::vector<Real> dq, dk, dv;
+};
+
+/// The gradients from their definition, with an O and an LSE of their own: in double as the oracle,
+/// or, as the yardstick for rounding, in float with O, P, dS and the results rounded to `dtype`.
+template <class Real>
+Gradients<Real> gradients(const Backward& problem, const MaskOf& allowed,
+                          DType round_to = DType::f32) {
+  const Inputs& in = problem.in;
+  const TensorView& q = in.q.view();
+  const TensorView& k = in.k.view();
+  const std::int64_t width = q.width();
+  const Real scale =
+      in.scale ? static_cast<Real>(*in.scale) : Real{1} / std::sqrt(static_cast<Real>(width));
+  const auto rounded = [&](Real value) {
+    if constexpr (std::is_same_v<Real, float>) {
+      if (round_to == DType::f16) return half_to_float(float_to_half(value));
+      if (round_to == DType::bf16) return bfloat16_to_float(float_to_bfloat16(value));
+    }
+    return value;
+  };
+  const auto dot = [&](const Tensor& a, std::int64_t at_a, const Tensor& b, std::int64_t at_b) {
+    Real sum = 0;
+    for (std::int64_t d = 0; d < width; ++d) {
+      sum += static_cast<Real>(a.get(at_a + d)) * static_cast<Real>(b.get(at_b + d));
+    }
+    return sum;
+  };
+  const auto add = [&](std::vector<Real>& sum, std::int64_t at, Real factor, const Tensor& row,
+                       std::int64_t at_row) {
+    for (std::int64_t d = 0; d < width; ++d) {
+      sum[static_cast<std::size_t>(at + d)] += factor * static_cast<Real>(row.get(at_row + d));
+    }
+  };
+
+  const Answer<Real> answer = attention<Real>(in, allowed, round_to);
+  Gradients<Real> sums{std::vector<Real>(static_cast<std::size_t>(q.elements())),
+                       std::vector<Real>(static_cast<std::size_t>(k.elements())),
+                       std::vector<Real>(static_cast<std::size_t>(k.elements()))};
+  for (std::int64_t b = 0; b < q.batch(); ++b) {
+    for (std::int64_t h = 0; h < q.heads(); ++h) {
+      const std::int64_t kv_head = h / (q.heads() / k.heads());
+      for (std::int32_t i = 0; i < q.rows(); ++i) {
+        const std::int64_t query = in.q.offset(b, h, i, 0);
+        Real delta = 0;
+        for (std::int64_t d = 0; d < width; ++d) {
+          delta += static_cast<Real>(problem.d_o.get(query + d)) *
+                   answer.o[static_cast<std::size_t>(query + d)];
+        }
+        const Real lse = answer.lse[static_cast<std::size_t>(query / width)];
+        for (std::int32_t j = 0; j < k.rows(); ++j) {
+          if (!allowed(b, h, i, j)) continue;
+          const std::int64_t key = in.k.offset(b, kv_head, j, 0);
+          const Real p = std::exp(scale * dot(in.q, query, in.k, key) - lse);
+          const Real ds = p * (dot(problem.d_o, query, in.v, key) - delta);
+          add(sums.dq, query, rounded(ds), in.k, key);
+          add(sums.dk, key, rounded(ds), in.q, query);
+          add(sums.dv, key, rounded(p), problem.d_o, query);
+        }
+      }
+    }
+  }
+  for (Real& value : sums.dq) value = rounded(scale * value);
+  for (Real& value : sums.dk) value = rounded(scale * value);
+  for (Real& value : sums.dv) value = rounded(value);
+  return sums;
+}
+
+/// The budget's constant part: gradients cancel, so a plain result may be right by luck.
+inline double gradient_allowance(DType dtype) {
+  return dtype == DType::f32 ? 2e-6 : dtype == DType::f16 ? 1e-3 : 8e-3;
+}
+
+inline void compare_gradients(const Backward& problem, const MaskOf& rule) {
+  const DType dtype = problem.in.q.view().dtype;
+  const auto oracle = gradients<double>(problem, rule);
+  const auto plain = gradients<float>(problem, rule, dtype);
+  const double atol = gradient_allowance(dtype);
+  expect_close("dQ", problem.dq, oracle.dq, plain.dq, atol);
+  expect_close("dK", problem.dk, oracle.dk, plain.dk, atol);
+  expect_close("dV", problem.dv, oracle.dv, plain.dv, atol);
+}
+
+inline std::string text(const Problem& p, const BoolMask& mask, TileShape tile) {
+  return std::string(to_string(p.dtype)) + ", head_dim " + std::to_string(p.head_dim) + ", " +
+         std::to_string(mask.n_q) + "x" + std::to_string(mask.n_k) + ", tile " +
+         std::to_string(tile.block_m) + "x" + std::to_string(tile.block_n) + ", batch " +
+         std::to_string(p.batch) + ", heads " + std::to_string(p.heads) + "/" +
+         std::to_string(p.kv_heads) + ", seed " + std::to_string(p.seed);
+}
+
+/// One mask for all batches and heads, in the tensors' order.
+inline MaskOf shared_rule(const BoolMask& mask) {
+  return [&mask](std::int64_t, std::int64_t, std::int32_t i, std::int32_t j) { return mask(i, j); };
+}
+
+inline void check_gradients(const RunBackward& run, const Problem& p, const BoolMask& mask,
+                            TileShape tile = {}, const PrepareOptions& options = {.threads = 2}) {
+  SCOPED_TRACE(text(p, mask, tile));
+  const Backward problem(p, mask.n_q, mask.n_k);
+  const BlockMask tiled = mask.tiled(tile);
+  problem.attend(tiled);
+  run(problem, tiled, options);
+  compare_gradients(problem, shared_rule(mask));
+}
+
+/// The caller's tensors are in one order, the mask in another.
+inline void check_gradient_orders(const RunBackward& run, const Problem& p, const BoolMask& mask,
+                                  TileShape tile = {}) {
+  std::mt19937_64 random(p.seed);
+  const auto shuffled = [&](std::int32_t n) {
+    std::vector<std::int32_t> order(static_cast<std::size_t>(n));
+    for (std::int32_t i = 0; i < n; ++i) order[static_cast<std::size_t>(i)] = i;
+    std::shuffle(order.begin(), order.end(), random);
+    return order;
+  };
+  const auto q_order = shuffled(mask.n_q);
+  const auto kv_order = shuffled(mask.n_k);
+  const auto places = [](const std::vector<std::int32_t>& order) {
+    std::vector<std::int32_t> place(order.size());
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      place[static_cast<std::size_t>(order[i])] = static_cast<std::int32_t>(i);
+    }
+    return place;
+  };
+  const auto q_place = places(q_order);
+  const auto kv_place = places(kv_order);
+  for (const auto& [rows, cols] : {std::pair{true, false}, {false, true}, {true, true}}) {
+    SCOPED_TRACE(text(p, mask, tile) + (rows ? ", q_order" : "") + (cols ? ", kv_order" : ""));
+    const Backward problem(p, mask.n_q, mask.n_k);
+    PrepareOptions options{.threads = 2};
+    if (rows) options.q_order = q_order;
+    if (cols) options.kv_order = kv_order;
+    const BlockMask tiled = mask.tiled(tile);
+    problem.attend(tiled, options);
+    run(problem, tiled, options);
+    compare_gradients(
+        problem, [&, by_rows = rows, by_cols = cols](auto, auto, std::int32_t i, std::int32_t j) {
+          return mask(by_rows ? q_place[static_cast<std::size_t>(i)] : i,
+                      by_cols ? kv_place[static_cast<std::size_t>(j)] : j);
+        });
+  }
+}
+
+/// A stack of masks for 2 batches and 4 query heads that share 2 key heads; `batch` and `heads`
+/// say how many masks there are.
+inline void check_gradients_of_stacks(const RunBackward& run, Problem p, std::int32_t n_q,
+                                      std::int32_t n_k, TileShape tile) {
+  p.batch = 2;
+  p.heads = 4;
+  p.kv_heads = 2;
+  for (const auto& [batch, heads] : {std::pair{2, 1}, {1, 4}, {2, 4}}) {
+    SCOPED_TRACE("masks: " + std::to_string(batch) + " batches of " + std::to_string(heads));
+    std::vector<BoolMask> rules;
+    std::vector<BlockMask> masks;
+    for (int index = 0; index < batch * heads; ++index) {
+      rules.push_back(random_mask(n_q, n_k, p.seed + static_cast<std::uint64_t>(index)));
+      masks.push_back(rules.back().tiled(tile));
+    }
+    const Backward problem(p, n_q, n_k);
+    const BlockMask stack = BlockMask::stack(masks, batch, heads);
+    problem.attend(stack);
+    run(problem, stack, {.threads = 2});
+    compare_gradients(problem, [&, batches = batch, per_batch = heads](
+                                   std::int64_t b, std::int64_t h, std::int32_t i, std::int32_t j) {
+      const std::int64_t which = (batches == 1 ? 0 : b) * per_batch + (per_batch == 1 ? 0 : h);
+      return rules[static_cast<std::size_t>(which)](i, j);
+    });
+  }
+}
+
+/// Masks in which each planted thing would show if it were taken for another.
+inline std::vector<std::pair<std::string, BoolMask>> planted_masks(std::int32_t n) {
+  const auto empty_row = [](int i) { return i == 3 || i / 64 == 1 || i == 131; };
+  return {
+      {"dense", {n, n + 57, [](int, int) { return true; }}},
+      {"causal", {n, n, [](int i, int j) { return j <= i; }}},
+      {"nothing", {n, n, [](int, int) { return false; }}},
+      {"one pair", {n, n, [n](int i, int j) { return i == n - 2 && j == n / 2; }}},
+      {"empty rows", {n, n, [=](int i, int j) { return !empty_row(i) && (i + j) % 3 != 0; }}},
+      {"empty columns", {n, n, [=](int i, int j) { return !empty_row(j) && (i + j) % 3 != 0; }}},
+      {"one zero in a full tile", {n, n, [](int i, int j) { return i != 63 || j != 0; }}},
+      {"gaps between full tiles", {n, n, [](int i, int j) { return (i / 64 + j / 64) % 2 == 0; }}},
+      {"a heavy row and column",
+       {n, n, [](int i, int j) { return i == 5 || j == 7 || std::abs(i - j) < 9; }}},
+      {"wide", {70, 3 * n, [](int i, int j) { return (i * 7 + j) % 3 != 0; }}},
+      {"tall", {3 * n, 70, [](int i, int j) { return (i + j) % 5 != 0; }}},
+  };
+}
+
+/// Plants a value that is not finite in one row of one tensor and says exactly which gradients it
+/// reaches: a bad query its own and those of the keys it allows; a bad key makes every query that
+/// allows it a bad query.
+inline void check_gradient_containment(const RunBackward& run, const Problem& p, float bad,
+                                       TileShape tile) {
+  // Query 5 alone allows key 21; nobody allows key 30; key 70 stands in full tiles; query 9 allows
+  // nothing; query 40 allows few keys.
+  const BoolMask mask(64, 128, [](int i, int j) {
+    if (i == 9 || j == 30) return false;
+    if (i == 40) return j == 3 || j == 50;
+    if (j == 21) return i == 5;
+    return j >= 64 || (i + j) % 2 == 0;
+  });
+  using Rows = std::set<std::int64_t>;
+  const auto allowed_by = [&](const Rows& queries) {
+    Rows keys;
+    for (const std::int64_t i : queries) {
+      for (std::int32_t j = 0; j < mask.n_k; ++j) {
+        if (mask(static_cast<std::int32_t>(i), j)) keys.insert(j);
+      }
+    }
+    return keys;
+  };
+  const auto allowing = [&](std::int64_t key) {
+    Rows queries;
+    for (std::int32_t i = 0; i < mask.n_q; ++i) {
+      if (mask(i, static_cast<std::int32_t>(key))) queries.insert(i);
+    }
+    return queries;
+  };
+  struct Case {
+    const char* tensor;
+    std::int64_t row;
+    Rows dq, dk, dv;
+  };
+  std::vector<Case> cases;
+  for (const std::int64_t i : {9, 40}) {
+    const Rows queries = allowed_by({i}).empty() ? Rows{} : Rows{i};
+    const Rows keys = allowed_by({i});
+    cases.push_back({"Q", i, queries, keys, keys});
+    cases.push_back({"dO", i, queries, keys, keys});
+    cases.push_back({"O", i, queries, keys, {}});
+    if (std::isnan(bad)) cases.push_back({"LSE", i, queries, keys, keys});
+  }
+  for (const std::int64_t j : {21, 30, 70}) {
+    const Rows queries = allowing(j);
+    const Rows keys = allowed_by(queries);
+    if (std::isnan(bad)) cases.push_back({"K", j, queries, keys, keys});
+    cases.push_back({"V", j, queries, keys, {}});
+  }
+  for (const auto& [name, row, want_dq, want_dk, want_dv] : cases) {
+    SCOPED_TRACE(std::string(name) + " row " + std::to_string(row) + " = " + std::to_string(bad) +
+                 ", " + text(p, mask, tile));
+    Backward problem(p, mask.n_q, mask.n_k);
+    const BlockMask tiled = mask.tiled(tile);
+    const bool after_forward = std::string(name) == "O" || std::string(name) == "LSE";
+    if (after_forward) problem.attend(tiled);
+    Tensor& target = std::string(name) == "Q"     ? problem.in.q
+                     : std::string(name) == "K"   ? problem.in.k
+                     : std::string(name) == "V"   ? problem.in.v
+                     : std::string(name) == "O"   ? problem.in.o
+                     : std::string(name) == "LSE" ? problem.in.lse
+                                                  : problem.d_o;
+    for (std::int64_t d = 0; d < target.view().width(); d += 3) {
+      target.set(target.offset(0, 0, row, d), bad);
+    }
+    if (!after_forward) problem.attend(tiled);
+    run(problem, tiled, {.threads = 2});
+    const auto rows_of = [](const Tensor& tensor) {
+      const auto rows = unsound_rows(tensor);
+      return Rows(rows.begin(), rows.end());
+    };
+    EXPECT_EQ(rows_of(problem.dq), want_dq) << "queries with a bad dQ";
+    EXPECT_EQ(rows_of(problem.dk), want_dk) << "keys with a bad dK";
+    EXPECT_EQ(rows_of(problem.dv), want_dv) << "keys with a bad dV";
+
+    // All other rows are as if the bad value had never been.
+    const Backward sound(p, mask.n_q, mask.n_k);
+    sound.attend(tiled);
+    backward(sound.args(), tiled, "reference");
+    const auto same = [&](const char* what, const Tensor& got, const Tensor& want,
+                          const Rows& but) {
+      for (std::int64_t n = 0; n < got.view().elements(); ++n) {
+        if (but.count(n / got.view().width()) != 0) continue;
+        ASSERT_NEAR(got.get(n), want.get(n), 1e-5 + 4 * gradient_allowance(p.dtype))
+            << what << "[" << n << "]";
+      }
+    };
+    same("dQ", problem.dq, sound.dq, want_dq);
+    same("dK", problem.dk, sound.dk, want_dk);
+    same("dV", problem.dv, sound.dv, want_dv);
+  }
+}
+
+}  // namespace attn::test
