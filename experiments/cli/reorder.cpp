@@ -16,6 +16,7 @@ struct ReorderOptions {
   CommonOptions common;
   Problem problem;
   std::string output;
+  std::string mask_output;
 };
 
 /// "out.npy" for one order, "out.rows.npy" and "out.cols.npy" for two. Each file is whole or not
@@ -50,6 +51,10 @@ ExitCode reorder_mask(const ReorderOptions& options) {
   const auto& report = result.report;
   std::vector<std::string> files;
   if (!options.output.empty()) files = write_ordering(options.output, result.ordering);
+  if (!options.mask_output.empty()) {
+    masks::write(options.mask_output, reorder::permute(mask.pattern, result.ordering));
+    files.push_back(options.mask_output);
+  }
 
   if (options.common.json) {
     print_json({{"mask", mask.name},
@@ -95,6 +100,11 @@ void add_reorder(CLI::App& app, Action& action) {
                         "Write the order, new to old, as OUT.npy, or OUT.rows.npy and OUT.cols.npy "
                         "where queries and keys differ; text when the ending is not .npy")
             ->type_name("OUT.npy")
+            ->check(not_empty());
+        command
+            .add_option("--mask-output", options.mask_output,
+                        "Write the mask in its new order: .npz for scipy, .mtx, .mtx.gz or .npy")
+            ->type_name("FILE")
             ->check(not_empty());
       });
 }

@@ -181,6 +181,15 @@ TEST(Cli, OrderingsGoOutAndComeBack) {
           .out);
   EXPECT_EQ(back["tiles"][0]["nonempty"], report["after"]["nonempty"]);
 
+  // The mask itself in its new order, for programs that know no orders.
+  const auto ordered = dir / "ordered.npz";
+  run_blockfill(0,
+                {"reorder", mask, "-p", "rcm", "-t", "16x16", "--mask-output", ordered.string()});
+  const auto recounted =
+      Json::parse(run_blockfill(0, {"fill", ordered.string(), "-t", "16x16", "--json"}).out);
+  EXPECT_EQ(recounted["tiles"][0]["nonempty"], report["after"]["nonempty"]);
+  EXPECT_EQ(recounted["nnz"], 494) << "5 keys a query, 6 fewer at the ends";
+
   // Queries and keys apart: two files.
   test::spit(dir / "rows.txt", "2\n0\n1\n");
   test::spit(dir / "cols.txt", "1\n2\n0\n");
