@@ -1,26 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "experiments/workload.hpp"
 
+#include <algorithm>
+#include <atomic>
 #include <cmath>
-#include <cstring>
 #include <numbers>
+#include <thread>
+#include <vector>
 
+#include "experiments/environment.hpp"
 #include "experiments/parameters.hpp"
 
 namespace experiments {
 namespace {
 
-/// splitmix64 (Steele, Lea and Flood, 2014): the state after a step decides the number.
-std::uint64_t next_random(std::uint64_t& state) noexcept {
-  std::uint64_t z = state += 0x9E3779B97F4A7C15ULL;
+/// The i-th number of splitmix64 (Steele, Lea and Flood, 2014), which can be had without those
+/// before it.
+std::uint64_t random_at(std::uint64_t seed, std::uint64_t i) noexcept {
+  std::uint64_t z = seed + (i + 1) * 0x9E3779B97F4A7C15ULL;
   z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
   z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
   return z ^ (z >> 31);
 }
 
 /// In (0, 1].
-float next_unit(std::uint64_t& state) noexcept {
-  return static_cast<float>((next_random(state) >> 40) + 1) * 0x1p-24F;
+float unit_at(std::uint64_t seed, std::uint64_t i) noexcept {
+  return static_cast<float>((random_at(seed, i) >> 40) + 1) * 0x1p-24F;
 }
 
 void store(const attn::TensorView& tensor, std::int64_t at, float value) noexcept {
@@ -33,16 +38,30 @@ void store(const attn::TensorView& tensor, std::int64_t at, float value) noexcep
   }
 }
 
-/// Box and Muller: two normal numbers from two uniform ones.
-void fill_normal(const attn::TensorView& tensor, std::uint64_t seed) noexcept {
-  std::uint64_t state = seed;
+/// Box and Muller: two normal numbers from two uniform ones. The elements are the same for any
+/// number of threads.
+void fill_normal(const attn::TensorView& tensor, std::uint64_t seed) {
   const std::int64_t n = tensor.elements();
-  for (std::int64_t i = 0; i < n; i += 2) {
-    const float radius = std::sqrt(-2.0F * std::log(next_unit(state)));
-    const float angle = 2.0F * std::numbers::pi_v<float> * next_unit(state);
-    store(tensor, i, radius * std::cos(angle));
-    if (i + 1 < n) store(tensor, i + 1, radius * std::sin(angle));
-  }
+  const auto fill = [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; i += 2) {
+      const auto at = static_cast<std::uint64_t>(i);
+      const float radius = std::sqrt(-2.0F * std::log(unit_at(seed, at)));
+      const float angle = 2.0F * std::numbers::pi_v<float> * unit_at(seed, at + 1);
+      store(tensor, i, radius * std::cos(angle));
+      if (i + 1 < n) store(tensor, i + 1, radius * std::sin(angle));
+    }
+  };
+  constexpr std::int64_t kPiece = std::int64_t{1} << 20;
+  const auto threads = std::min<std::int64_t>(usable_cpus(), (n + kPiece - 1) / kPiece);
+  std::vector<std::jthread> helpers;
+  std::atomic<std::int64_t> next{0};
+  const auto work = [&] {
+    for (std::int64_t begin; (begin = kPiece * next++) < n;) {
+      fill(begin, std::min(n, begin + kPiece));
+    }
+  };
+  for (std::int64_t t = 1; t < threads; ++t) helpers.emplace_back(work);
+  work();
 }
 
 }  // namespace
