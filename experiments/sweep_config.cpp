@@ -189,6 +189,18 @@ void check(const Reader& reader, const Problem& problem, const reorder::Registry
   }
 }
 
+/// Puts "key=value" in the place of the key.
+void override_key(Json& json, const std::string& text) {
+  const auto equals = text.find('=');
+  if (equals == std::string::npos || equals == 0) {
+    throw UsageError("'" + text + "' is no key=value");
+  }
+  const std::string value = text.substr(equals + 1);
+  Json parsed = Json::parse(value, nullptr, /*allow_exceptions=*/false);
+  // What is no JSON is text: backends=hopper.
+  json[text.substr(0, equals)] = parsed.is_discarded() ? Json(value) : std::move(parsed);
+}
+
 }  // namespace
 
 Scope parse_scope(const std::string& text) {
@@ -254,7 +266,8 @@ SweepConfig parse_sweep_config(const Json& json, const std::string& where, const
   return config;
 }
 
-SweepConfig read_sweep_config(const std::filesystem::path& file, const Problem& defaults,
+SweepConfig read_sweep_config(const std::filesystem::path& file,
+                              std::span<const std::string> overrides, const Problem& defaults,
                               const reorder::Registry& registry, const PluginFiles& plugins) {
   const std::string text = reorder::read_file(file);
   Json json;
@@ -270,6 +283,9 @@ SweepConfig read_sweep_config(const std::filesystem::path& file, const Problem& 
                      ": not JSON: " + sentence_of(error));
   } catch (const Json::exception& error) {  // a number that is too large, for one
     throw UsageError(file.string() + ": " + sentence_of(error));
+  }
+  if (json.is_object()) {
+    for (const std::string& set : overrides) override_key(json, set);
   }
   return parse_sweep_config(json, file.string(), defaults, registry, plugins);
 }

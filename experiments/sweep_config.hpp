@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -43,9 +44,11 @@ struct SweepConfig {
 /// Each key but the last three takes one value or a list; the sweep is the cross product of all
 /// lists, each combination once. All are checked here, as far as that makes no mask, so that a
 /// misspelt name or a missing mask ends a sweep before it begins. `defaults` gives seed and
-/// threads. Throws UsageError with a sentence that begins with the file's name, or
-/// reorder::Error{bad_file} for a mask's file.
+/// threads. An override "key=value" stands in for the key of the file, its value JSON or plain
+/// text: "backends=hopper", "n=[1024,4096]". Throws UsageError with a sentence that begins with the
+/// file's name, or reorder::Error{bad_file} for a mask's file.
 [[nodiscard]] SweepConfig read_sweep_config(const std::filesystem::path& file,
+                                            std::span<const std::string> overrides,
                                             const Problem& defaults,
                                             const reorder::Registry& registry,
                                             const PluginFiles& plugins = {});

@@ -15,6 +15,7 @@ namespace {
 struct SweepCommand {
   CommonOptions common;
   std::string config;
+  std::vector<std::string> overrides;
   std::string output;
   SweepOptions options;
 };
@@ -55,7 +56,8 @@ ExitCode sweep(const SweepCommand& command) {
   Problem defaults;
   defaults.seed = command.common.seed;
   defaults.threads = command.common.thread_count();
-  const auto config = read_sweep_config(command.config, defaults, registry, plugins);
+  const auto config =
+      read_sweep_config(command.config, command.overrides, defaults, registry, plugins);
   RecordFile file(command.output);
   tell_of_earlier(file, command.output);
 
@@ -100,6 +102,12 @@ void add_sweep(CLI::App& app, Action& action) {
         command.add_option("config", options.config, "What to measure")
             ->required()
             ->type_name("CONFIG.json");
+        command
+            .add_option("--set", options.overrides,
+                        "Put another value in the place of a key of the configuration, "
+                        "\"backends=hopper\" or \"n=[1024,4096]\" (may be repeated)")
+            ->type_name("KEY=VALUE")
+            ->allow_extra_args(false);
         command
             .add_option("-o,--output", options.output,
                         "The JSON Lines file that records are appended to; those it holds already "

@@ -278,6 +278,28 @@ TEST(Cli, AnInterruptedSweepGoesOn) {
   EXPECT_EQ(read_records(results).size(), 12U);
 }
 
+TEST(Cli, AKeyOfASweepCanBeSet) {
+  const TempDir dir;
+  const auto config = dir / "c.json";
+  const auto results = dir / "r.jsonl";
+  test::spit(config, R"json({"masks": "causal(n={n})", "n": 4096, "backends": "cpu", "heads": 1,
+      "head_dims": 8, "repeats": 1, "min_time": 0})json");
+  const auto with = [&](std::initializer_list<std::string> sets) {
+    std::vector<std::string> command = {"sweep", config.string(), "-o", results.string()};
+    for (const std::string& set : sets) command.insert(command.end(), {"--set", set});
+    return command;
+  };
+  run_blockfill(0, with({"n=[16,24]", "backends=reference", R"(dtypes="f16")"}));
+  const auto records = read_records(results);
+  ASSERT_EQ(records.size(), 2U);
+  EXPECT_EQ(records[0].problem.mask, "causal(n=16)");
+  EXPECT_EQ(records[1].problem.mask, "causal(n=24)");
+  EXPECT_EQ(records[1].problem.backend, "reference");
+  EXPECT_EQ(records[1].problem.dtype, "f16");
+  expect_error(run_blockfill(2, with({"backend=cpu"})), "did you mean 'backends'?");
+  expect_error(run_blockfill(2, with({"backends"})), "'backends' is no key=value");
+}
+
 TEST(Cli, AMisspeltSweepEndsBeforeItBegins) {
   const TempDir dir;
   const auto config = dir / "c.json";
