@@ -20,7 +20,7 @@ class BackwardPass : public testing::TestWithParam<std::string> {
  protected:
   RunBackward run = on_host(GetParam());
 };
-INSTANTIATE_TEST_SUITE_P(Host, BackwardPass, testing::Values("reference"),
+INSTANTIATE_TEST_SUITE_P(Host, BackwardPass, testing::ValuesIn(host_backends()),
                          [](const auto& test) { return test.param; });
 
 /// dL/dx of L = Σ dO ∘ O by central differences of attention in fp64.

@@ -63,8 +63,9 @@ struct Gradients {
   std::vector<Real> dq, dk, dv;
 };
 
-/// The gradients from their definition, with an O and an LSE of their own: in double as the oracle,
-/// or, as the yardstick for rounding, in float with O, P, dS and the results rounded to `dtype`.
+/// The gradients from their definition: in double as the oracle, with an O and an LSE of their own;
+/// or, as the yardstick for rounding, in float from the problem's O and LSE, with P, dS and the
+/// results rounded to `dtype`.
 template <class Real>
 Gradients<Real> gradients(const Backward& problem, const MaskOf& allowed,
                           DType round_to = DType::f32) {
@@ -95,7 +96,8 @@ Gradients<Real> gradients(const Backward& problem, const MaskOf& allowed,
     }
   };
 
-  const Answer<Real> answer = attention<Real>(in, allowed, round_to);
+  constexpr bool kExact = std::is_same_v<Real, double>;
+  const Answer<Real> answer = kExact ? attention<Real>(in, allowed) : Answer<Real>{};
   Gradients<Real> sums{std::vector<Real>(static_cast<std::size_t>(q.elements())),
                        std::vector<Real>(static_cast<std::size_t>(k.elements())),
                        std::vector<Real>(static_cast<std::size_t>(k.elements()))};
@@ -106,10 +108,12 @@ Gradients<Real> gradients(const Backward& problem, const MaskOf& allowed,
         const std::int64_t query = in.q.offset(b, h, i, 0);
         Real delta = 0;
         for (std::int64_t d = 0; d < width; ++d) {
-          delta += static_cast<Real>(problem.d_o.get(query + d)) *
-                   answer.o[static_cast<std::size_t>(query + d)];
+          const Real o = kExact ? answer.o[static_cast<std::size_t>(query + d)]
+                                : static_cast<Real>(in.o.get(query + d));
+          delta += static_cast<Real>(problem.d_o.get(query + d)) * o;
         }
-        const Real lse = answer.lse[static_cast<std::size_t>(query / width)];
+        const Real lse = kExact ? answer.lse[static_cast<std::size_t>(query / width)]
+                                : static_cast<Real>(in.lse.get(query / width));
         for (std::int32_t j = 0; j < k.rows(); ++j) {
           if (!allowed(b, h, i, j)) continue;
           const std::int64_t key = in.k.offset(b, kv_head, j, 0);

@@ -12,65 +12,19 @@
 // foreach_target.h comes first.
 #include <algorithm>
 #include <cmath>
-#include <cstring>
+#include <limits>
 
 #include "cpu/convert-inl.hpp"
+#include "cpu/gradients-inl.hpp"
 #include "cpu/kernels.hpp"
 #include "cpu/matmul-inl.hpp"
+#include "cpu/pack-inl.hpp"
+#include "cpu/scores-inl.hpp"
 #include "cpu/softmax-inl.hpp"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace attn::cpu::HWY_NAMESPACE {
-
-/// From row to row of a group's scores: the widest tile, and one vector more so that the rows do
-/// not all fall on the same cache sets.
-inline constexpr std::size_t kScoreStride = 256 + kLanes;
-
-void pack_keys(const Layout& layout, const HeadRows& k, std::int32_t first, std::int32_t count,
-               float* row, float* packed) {
-  const auto head_dim = static_cast<std::size_t>(layout.head_dim);
-  const std::size_t padded = layout.key_vectors(count) * kLanes;
-  for (std::size_t n = 0; n < padded; ++n) {
-    if (n < static_cast<std::size_t>(count)) {
-      widen(k.row(first + static_cast<std::int32_t>(n)), k.dtype(), k.stride(), head_dim, row);
-    } else {
-      std::fill_n(row, head_dim, 0.0f);
-    }
-    float* const column = packed + n / kLanes * kLanes * head_dim + n % kLanes;
-    for (std::size_t d = 0; d < head_dim; ++d) column[d * kLanes] = row[d];
-  }
-}
-
-/// Sums of x · 0 tell: 0 is 0 for finite x and NaN for the rest.
-HWY_INLINE bool all_finite(const float* HWY_RESTRICT row, std::size_t padded_count) {
-  const Vector zero = hn::Zero(kFloats);
-  Vector witness = zero;
-  for (std::size_t n = 0; n < padded_count; n += kLanes) {
-    witness = hn::MulAdd(hn::Load(kFloats, row + n), zero, witness);
-  }
-  return hn::AllTrue(kFloats, hn::Eq(witness, zero));
-}
-
-void pack_values(const Layout& layout, const HeadRows& v, std::int32_t first, std::int32_t count,
-                 float* row, float* packed, KeySet& unsound) {
-  const auto head_dim = static_cast<std::size_t>(layout.head_dim);
-  const std::size_t vector_stride = static_cast<std::size_t>(layout.block_n) * kLanes;
-  unsound.fill(0);
-  std::fill_n(row, layout.padded_width(), 0.0f);
-  for (std::int32_t n = 0; n < count; ++n) {
-    const auto key = static_cast<std::size_t>(n);
-    widen(v.row(first + n), v.dtype(), v.stride(), head_dim, row);
-    if (!all_finite(row, layout.padded_width())) {
-      unsound[key / 8] = static_cast<std::uint8_t>(unsound[key / 8] | (1u << (key % 8)));
-      std::fill_n(row, head_dim, 0.0f);
-    }
-    float* const out = packed + key * kLanes;
-    for (std::size_t w = 0; w < layout.width_vectors(); ++w) {
-      hn::Store(hn::Load(kFloats, row + w * kLanes), kFloats, out + w * vector_stride);
-    }
-  }
-}
 
 void begin(const Layout& layout, const HeadRows& q, std::int32_t first, float factor,
            RowTile& tile) {
@@ -82,45 +36,13 @@ void begin(const Layout& layout, const HeadRows& q, std::int32_t first, float fa
     } else {
       std::fill_n(tile.row, head_dim, 0.0f);
     }
-    const auto place = static_cast<std::size_t>(r);
-    float* const column =
-        tile.queries + place / kRowGroup * kRowGroup * head_dim + place % kRowGroup;
-    for (std::size_t d = 0; d < head_dim; ++d) column[d * kRowGroup] = tile.row[d] * factor;
+    store_column(tile.row, head_dim, static_cast<std::size_t>(r), factor, tile.queries);
   }
   const auto rows = static_cast<std::size_t>(padded);
   std::fill_n(tile.output, rows * layout.padded_width(), 0.0f);
   std::fill_n(tile.max, rows, kMinusInfinity);
   std::fill_n(tile.sum, rows * kLanes, 0.0f);
 }
-
-/// scores = Q Kᵀ for one group of rows.
-struct Scores {
-  const float* queries;
-  const float* keys;
-  std::size_t head_dim;
-  float* scores;
-
-  template <int kVectors>
-  HWY_INLINE void run(std::size_t first) const {
-    Vector sums[kRowGroup][kVectors];
-#pragma GCC unroll 8
-    for (int r = 0; r < kRowGroup; ++r) {
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) sums[r][v] = hn::Zero(kFloats);
-    }
-    multiply_add<kVectors>(LeftFactor<1, kRowGroup>{queries}, keys + first * kLanes * head_dim,
-                           kLanes * head_dim, head_dim, sums);
-#pragma GCC unroll 8
-    for (int r = 0; r < kRowGroup; ++r) {
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) {
-        hn::Store(sums[r][v], kFloats,
-                  scores + static_cast<std::size_t>(r) * kScoreStride +
-                      (first + static_cast<std::size_t>(v)) * kLanes);
-      }
-    }
-  }
-};
 
 /// output = shrink · output + P V for one group of rows.
 struct Output {
@@ -158,49 +80,10 @@ struct Output {
   }
 };
 
-/// The mask of one group of rows, as whole vectors: padded keys are not allowed.
-class GroupMask {
- public:
-  GroupMask(const Layout& layout, const KeyTile& keys)
-      : keys_(keys), row_bytes_(layout.block_n / 8) {
-    const auto cols = static_cast<std::size_t>(keys.cols);
-    copies_ = keys.bits != nullptr && static_cast<std::size_t>(layout.block_n) % kLanes != 0;
-    cut_ = keys.bits == nullptr && cols % kLanes != 0;
-    if (copies_ || cut_) std::memset(padded_, 0, sizeof padded_);
-    if (cut_) {
-      for (std::size_t j = 0; j < cols; ++j) {
-        padded_[j / 8] = static_cast<std::uint8_t>(padded_[j / 8] | (1u << (j % 8)));
-      }
-    }
-  }
-
-  /// The bits of the group that starts at row r of the tile, or null when all is allowed.
-  const std::uint8_t* at(std::size_t r) {
-    if (cut_) return padded_;
-    if (keys_.bits == nullptr) return nullptr;
-    const std::uint8_t* const bits = keys_.bits + r * row_bytes_;
-    if (!copies_) return bits;
-    for (std::size_t row = 0; row < kRowGroup; ++row) {
-      std::memcpy(padded_ + row * kPaddedBytes, bits + row * row_bytes_, row_bytes_);
-    }
-    return padded_;
-  }
-  /// Bytes from row to row of the group.
-  std::size_t stride() const { return cut_ ? 0 : copies_ ? kPaddedBytes : row_bytes_; }
-
- private:
-  static constexpr std::size_t kPaddedBytes = 256 / 8 + 8;
-  const KeyTile& keys_;
-  std::size_t row_bytes_;
-  bool copies_;  // a vector would read beyond its row
-  bool cut_;     // a full tile that does not fill its last vector
-  std::uint8_t padded_[kRowGroup * kPaddedBytes];
-};
-
 void visit(const Layout& layout, const KeyTile& keys, RowTile& tile) {
   HWY_ALIGN float scores[kRowGroup * kScoreStride];
   float shrink[kRowGroup];
-  GroupMask mask(layout, keys);
+  GroupMask mask(layout, keys.bits, keys.cols);
   const auto head_dim = static_cast<std::size_t>(layout.head_dim);
   const std::size_t width = layout.padded_width();
   const std::size_t key_vectors = layout.key_vectors(keys.cols);
@@ -248,7 +131,11 @@ const Kernels* table() {
                                 .pack_values = pack_values,
                                 .begin = begin,
                                 .visit = visit,
-                                .finish = finish};
+                                .finish = finish,
+                                .begin_gradients = begin_gradients,
+                                .add_query_gradients = add_query_gradients,
+                                .add_key_gradients = add_key_gradients,
+                                .finish_gradient = finish_gradient};
   return &instance;
 }
 

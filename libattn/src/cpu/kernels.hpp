@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 
 #include "attn/tensor.hpp"
+#include "cpu/tile_bits.hpp"
 #include "element.hpp"
 #include "order.hpp"
 
@@ -63,6 +63,11 @@ struct Layout {
   [[nodiscard]] std::size_t padded_width() const noexcept {
     return width_vectors() * static_cast<std::size_t>(lanes);
   }
+  /// From row to row of scores: the widest tile, and one vector more so that the rows do not all
+  /// fall on the same cache sets.
+  [[nodiscard]] std::size_t score_stride() const noexcept {
+    return static_cast<std::size_t>(256 + lanes);
+  }
   [[nodiscard]] std::size_t packed_keys() const noexcept {
     return key_vectors(block_n) * static_cast<std::size_t>(lanes * head_dim);
   }
@@ -70,9 +75,6 @@ struct Layout {
     return padded_width() * static_cast<std::size_t>(block_n);
   }
 };
-
-/// Some of the keys of a tile, as bits.
-using KeySet = std::array<std::uint8_t, 256 / 8>;
 
 /// A packed key tile and who may see it.
 struct KeyTile {
@@ -92,6 +94,37 @@ struct RowTile {
   float* row;         ///< [padded_width], scratch
 };
 
+/// Q, dO and O of one query head.
+struct GradientHead {
+  HeadRows q, d_o, o;
+};
+
+/// A key tile of the backward pass: packed K and V, and the gradients so far.
+struct GradientKeys {
+  const float* keys;      ///< K as [key vector][d][lane], for Q Kᵀ
+  const float* key_rows;  ///< K as [width vector][key][lane], for dS K
+  const float* values;    ///< V as [key vector][d][lane], for dO Vᵀ
+  float* dk;              ///< [block_n][padded_width], not yet scaled
+  float* dv;              ///< [block_n][padded_width]
+  std::int32_t cols;
+  const std::uint8_t* bits;
+};
+
+/// A row tile of the backward pass. Scores are in units of log 2.
+struct GradientRows {
+  std::int32_t rows;
+  float* queries;     ///< Q, scaled, as [row group][d][row], for Q Kᵀ
+  float* query_rows;  ///< Q as [width vector][row][lane], for dSᵀ Q
+  float* d_o;         ///< dO as [row group][d][row], for dO Vᵀ
+  float* d_o_rows;    ///< dO as [width vector][row][lane], for Pᵀ dO
+  float* lse;         ///< [block_m]
+  float* delta;       ///< [block_m], Σ dO ∘ O
+  float* p;           ///< [block_m][score_stride], P of the key tile at hand
+  float* ds;          ///< [block_m][score_stride], dS of the key tile at hand
+  float* dq;          ///< [block_m][padded_width], not yet scaled
+  float* row;         ///< [2][padded_width], scratch
+};
+
 struct Kernels {
   const char* target;  ///< the instruction set's name
   std::int32_t lanes;
@@ -102,7 +135,7 @@ struct Kernels {
   /// Rows that hold a NaN or an infinity are packed as zeros, because 0 · NaN is NaN for queries
   /// that do not allow them, and marked: bit k of `unsound` is set for row first + k.
   void (*pack_values)(const Layout& layout, const HeadRows& v, std::int32_t first,
-                      std::int32_t count, float* row, float* packed, KeySet& unsound);
+                      std::int32_t count, float* row, float* packed, TileBits& unsound);
 
   /// Packs the queries [first, first + tile.rows), multiplied by `factor`, and clears the rest.
   void (*begin)(const Layout& layout, const HeadRows& q, std::int32_t first, float factor,
@@ -115,6 +148,24 @@ struct Kernels {
   /// a sound row with an allowed key cannot: then writes nothing and returns false.
   bool (*finish)(const Layout& layout, const RowTile& tile, std::int32_t r, const HeadRows& o,
                  std::int32_t i, float* lse);
+
+  /// Packs the rows [first, first + tile.rows), Q also multiplied by `factor`, and clears dQ.
+  /// `lse` is the caller's. Rows of Q and dO that are not finite are zeros where they are right
+  /// factors, and marked in `unsound`.
+  void (*begin_gradients)(const Layout& layout, const GradientHead& head, std::int32_t first,
+                          float factor, GradientRows& tile, TileBits& unsound);
+
+  /// P and dS of one tile; adds to dQ.
+  void (*add_query_gradients)(const Layout& layout, const GradientKeys& keys, GradientRows& tile);
+
+  /// Adds to dK and dV what the P and dS that stand in `tile` give.
+  void (*add_key_gradients)(const Layout& layout, const GradientKeys& keys,
+                            const GradientRows& tile);
+
+  /// Writes factor · sums as row i of `to`, unless it is not finite: then writes nothing and
+  /// returns false.
+  bool (*finish_gradient)(const Layout& layout, const float* sums, float factor, const HeadRows& to,
+                          std::int32_t i, float* row);
 };
 
 /// The kernels for the best instruction set that this processor has.
