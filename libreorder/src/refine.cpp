@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "members.hpp"
-#include "parallel.hpp"
+#include "tile_items.hpp"
 #include "tile_rows.hpp"
 #include "tile_search.hpp"
 
@@ -25,7 +25,6 @@ constexpr double kEntriesPerSmoothing = 10;
 constexpr double kLeastSmoothing = 3;
 constexpr double kMostSmoothing = 40;
 // Gathered keys are paid for in whole tiles: in the end the first 1/32 of a tile costs all of it.
-constexpr std::int32_t kPriceOfKey = 1 << 10;
 constexpr double kSteepest = 32;
 
 // Rows with so many entries in a tile have neighbours like them, to be moved together.
@@ -53,39 +52,6 @@ Grouping in_order(std::int32_t n, std::int32_t size) {
   Grouping grouping{.of = std::vector<std::int32_t>(at(n)), .capacity = chunks(n, size)};
   for (std::int32_t i = 0; i < n; ++i) grouping.of[at(i)] = i / size;
   return grouping;
-}
-
-/// Rows of `pattern` as items whose features are classes of columns.
-Items items_of(const CsrView& pattern, std::span<const std::int32_t> feature_of,
-               std::int32_t n_features, int threads) {
-  constexpr std::int32_t kRowsAtATime = 1024;
-  const auto n_chunks = at(ceil_div(pattern.n_rows, kRowsAtATime));
-  std::vector<std::vector<Pin>> pins(n_chunks);
-  std::vector<std::vector<std::int32_t>> counts(at(std::max(threads, 1)));
-  std::vector<std::int64_t> sizes(at(pattern.n_rows) + 1);
-  parallel_for(n_chunks, threads, [&](std::size_t chunk, std::size_t worker) {
-    std::vector<std::int32_t>& count = counts[worker];
-    count.resize(at(n_features));
-    const auto begin = static_cast<std::int32_t>(chunk) * kRowsAtATime;
-    const std::int32_t end = std::min(pattern.n_rows - begin, kRowsAtATime) + begin;
-    for (std::int32_t row = begin; row < end; ++row) {
-      const std::size_t first = pins[chunk].size();
-      for (const std::int32_t col : pattern.row(row)) {
-        const std::int32_t feature = feature_of[at(col)];
-        if (count[at(feature)]++ == 0) pins[chunk].push_back({feature, 0});
-      }
-      for (std::size_t p = first; p < pins[chunk].size(); ++p) {
-        Pin& pin = pins[chunk][p];
-        pin.count = std::exchange(count[at(pin.feature)], 0);
-      }
-      sizes[at(row) + 1] = static_cast<std::int64_t>(pins[chunk].size() - first);
-    }
-  });
-  Items items{.n_features = n_features, .offsets = std::move(sizes), .pins = {}};
-  std::partial_sum(items.offsets.begin(), items.offsets.end(), items.offsets.begin());
-  items.pins.reserve(at(items.offsets.back()));
-  for (const auto& chunk : pins) items.pins.insert(items.pins.end(), chunk.begin(), chunk.end());
-  return items;
 }
 
 /// Rows of one tile in bundles of equal size, to be moved as one.
@@ -139,46 +105,6 @@ Bundles bundle(const Items& items, const Grouping& grouping, std::int32_t size) 
     result.grouping.capacity.push_back(grouping.capacity[g] / size);
   }
   return result;
-}
-
-/// The objective as prices. Above 1, `smoothing` spreads the price of a tile over its entries.
-Prices prices_of(const Objective& objective, double smoothing) {
-  std::vector<double> price{0};
-  const std::int64_t area = std::int64_t{objective.tile.rows} * objective.tile.cols;
-  switch (objective.kind) {
-    case Objective::Kind::tiles_min:
-      // Entries outside of dense tiles have their price: a slope of its own.
-      for (std::int64_t c = 1; c < std::min(objective.theta, area + 1); ++c) {
-        price.push_back(objective.lambda * static_cast<double>(c));
-      }
-      price.push_back(1);
-      break;
-    case Objective::Kind::gather:
-      // Rows of a million keys must not overflow.
-      return {0, kPriceOfKey};
-    case Objective::Kind::tiles:
-    case Objective::Kind::cost_model: {
-      const bool model = objective.kind == Objective::Kind::cost_model;
-      const double tile = model ? objective.t_partial : 1;
-      double missing = 1;
-      do {
-        missing *= 1 - 1 / smoothing;
-        price.push_back(tile * (1 - missing));
-      } while (missing > 1e-4 && static_cast<std::int64_t>(price.size()) < area);
-      if (model && objective.t_full != objective.t_partial) {
-        price.resize(at(area), tile);
-        price.push_back(objective.t_full);
-      }
-    }
-  }
-  const double dearest = *std::max_element(price.begin(), price.end());
-  Prices prices;
-  prices.reserve(price.size());
-  for (const double p : price) {
-    prices.push_back(
-        static_cast<std::int32_t>(std::lround(p / std::max(dearest, 1e-300) * kPriceUnit)));
-  }
-  return prices;
 }
 
 class Refiner {

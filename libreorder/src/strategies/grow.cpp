@@ -153,9 +153,16 @@ StrategyPtr make_grow() {
        .summary = "fills tile after tile with the row that adds the fewest keys, then columns by "
                   "the row tiles that they touch",
        .citation = "own; the cost is the connectivity metric of Catalyurek and Aykanat, TPDS 10 "
-                   "(1999)"},
-      [](const CsrView& mask, const Params&, const Context& context) {
-        const Tile tile = context.objective.tile;
+                   "(1999)",
+       .params = {{.name = "parts",
+                   .fallback = std::int64_t{1},
+                   .min = 1,
+                   .max = 65536,
+                   .summary = "groups that fill a tile: 2 finds blocks of half a tile"}}},
+      [](const CsrView& mask, const Params& params, const Context& context) {
+        const auto parts = static_cast<std::int32_t>(params.integer("parts"));
+        const Tile tile{std::max(context.objective.tile.rows / parts, 1),
+                        std::max(context.objective.tile.cols / parts, 1)};
         const Csr transposed = transpose(mask);
         std::vector<std::int32_t> rows =
             Grower(mask, transposed, tile.rows, common(transposed)).run();
