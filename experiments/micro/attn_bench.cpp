@@ -59,18 +59,30 @@ class Attention {
     std::mt19937 random(1);
     std::normal_distribution<float> normal;
     const std::array shape{std::int64_t{1}, heads, std::int64_t{mask.n_q()}, head_dim};
-    for (std::size_t t = 0; t < 4; ++t) {
+    const auto tensor = [&](std::size_t t) {
       data_[t].resize(static_cast<std::size_t>(heads * mask.n_q() * head_dim));
       for (float& value : data_[t]) value = normal(random);
-    }
-    args_.q = attn::contiguous(data_[0].data(), attn::DType::f32, shape);
-    args_.k = attn::contiguous(data_[1].data(), attn::DType::f32, shape);
-    args_.v = attn::contiguous(data_[2].data(), attn::DType::f32, shape);
-    args_.o = attn::contiguous(data_[3].data(), attn::DType::f32, shape);
-    plan_ = attn::backend("cpu").prepare(mask, {.threads = threads});
+      return attn::contiguous(data_[t].data(), attn::DType::f32, shape);
+    };
+    lse_.resize(static_cast<std::size_t>(heads * mask.n_q()));
+    args_.q = gradients_.q = tensor(0);
+    args_.k = gradients_.k = tensor(1);
+    args_.v = gradients_.v = tensor(2);
+    args_.o = gradients_.o = tensor(3);
+    args_.lse = gradients_.lse =
+        attn::contiguous(lse_.data(), attn::DType::f32, {1, heads, mask.n_q(), 1});
+    gradients_.d_o = tensor(4);
+    gradients_.dq = tensor(5);
+    gradients_.dk = tensor(6);
+    gradients_.dv = tensor(7);
+    plan_ = attn::backend("cpu").prepare(mask, {.threads = threads, .backward = true});
+    gradients_.workspace_bytes = plan_->backward_workspace(gradients_);
+    workspace_ = attn::backend("cpu").allocate(gradients_.workspace_bytes);
+    gradients_.workspace = workspace_.get();
   }
 
   void run() const { plan_->forward(args_); }
+  void run_backward() const { plan_->backward(gradients_); }
 
   /// Of the dense problem: two products of N × N × D multiply-adds a head.
   [[nodiscard]] double dense_flops() const {
@@ -80,8 +92,11 @@ class Attention {
 
  private:
   std::int64_t heads_, head_dim_, n_q_;
-  std::vector<float> data_[4];
+  std::vector<float> data_[8];
+  std::vector<float> lse_;
   attn::ForwardArgs args_;
+  attn::BackwardArgs gradients_;
+  attn::Buffer workspace_;
   std::unique_ptr<attn::Plan> plan_;
 };
 
@@ -146,6 +161,35 @@ BENCHMARK(partial_against_full)
     ->Iterations(25)
     ->UseManualTime()
     ->Unit(benchmark::kMillisecond);
+
+/// The backward pass beside the forward one: five products a tile against two.
+void backward_of_forward(benchmark::State& state, const Rule& rule) {
+  const int threads = static_cast<int>(state.range(1));
+  const Attention attention(square_mask(4096, rule), 4, state.range(0), threads);
+  attention.run();
+  attention.run_backward();
+  std::vector<double> ratio;
+  for (auto _ : state) {
+    const double forward = seconds_of(threads, [&] { attention.run(); });
+    const double backward = seconds_of(threads, [&] { attention.run_backward(); });
+    ratio.push_back(backward / forward);
+    state.SetIterationTime(backward);
+  }
+  state.counters["of_forward"] = median(ratio);
+}
+#define BACKWARD_OF_FORWARD(name, rule)              \
+  BENCHMARK_CAPTURE(backward_of_forward, name, rule) \
+      ->ArgNames({"D", "threads"})                   \
+      ->ArgsProduct({{64, 128}, {1, 2}})             \
+      ->Iterations(7)                                \
+      ->UseManualTime()                              \
+      ->Unit(benchmark::kMillisecond)
+BACKWARD_OF_FORWARD(causal, [](int i, int j) { return j <= i; });
+BACKWARD_OF_FORWARD(window, [](int i, int j) { return std::abs(i - j) <= 128; });
+BACKWARD_OF_FORWARD(documents, [](int i, int j) { return j <= i && i / 270 == j / 270; });
+BACKWARD_OF_FORWARD(longformer,
+                    [](int i, int j) { return std::abs(i - j) <= 256 || i < 64 || j < 64; });
+#undef BACKWARD_OF_FORWARD
 
 struct NamedMask {
   std::string name;
