@@ -24,7 +24,7 @@ std::string text(const Shape& shape) {
 
 /// What forward and backward read alike.
 void check_inputs(const TensorView& q, const TensorView& k, const TensorView& v,
-                  const std::optional<float>& scale, const BlockMask& mask) {
+                  const std::optional<float>& scale, const MaskShape& mask) {
   for (std::size_t axis = 0; axis < 4; ++axis) {
     const std::int64_t least = axis == 2 ? 0 : 1;
     if (q.shape[axis] < least) {
@@ -37,20 +37,20 @@ void check_inputs(const TensorView& q, const TensorView& k, const TensorView& v,
     fail(std::to_string(q.heads()) + " query heads cannot share " + std::to_string(k.heads()) +
          " key heads: the first must be a multiple of the second");
   }
-  const Shape keys{q.batch(), k.heads(), mask.n_k(), q.width()};
+  const Shape keys{q.batch(), k.heads(), mask.n_k, q.width()};
   check_tensor("Q", q, q.shape, q.dtype);
   check_tensor("K", k, keys, q.dtype);
   check_tensor("V", v, keys, q.dtype);
-  if (q.rows() != mask.n_q()) {
+  if (q.rows() != mask.n_q) {
     fail("Q has " + std::to_string(q.rows()) + " rows, but the mask has " +
-         std::to_string(mask.n_q()) + " queries");
+         std::to_string(mask.n_q) + " queries");
   }
-  if (mask.batch() != 1 && mask.batch() != q.batch()) {
-    fail("the mask is for a batch of " + std::to_string(mask.batch()) + ", but Q's batch is " +
+  if (mask.batch != 1 && mask.batch != q.batch()) {
+    fail("the mask is for a batch of " + std::to_string(mask.batch) + ", but Q's batch is " +
          std::to_string(q.batch()));
   }
-  if (mask.heads() != 1 && mask.heads() != q.heads()) {
-    fail("the mask is for " + std::to_string(mask.heads()) + " heads, but Q has " +
+  if (mask.heads != 1 && mask.heads != q.heads()) {
+    fail("the mask is for " + std::to_string(mask.heads) + " heads, but Q has " +
          std::to_string(q.heads()));
   }
   if (scale && !std::isfinite(*scale)) {
@@ -113,7 +113,7 @@ void check_prepared(bool for_backward) {
   }
 }
 
-void validate(const ForwardArgs& args, const BlockMask& mask) {
+void validate(const ForwardArgs& args, const MaskShape& mask) {
   check_inputs(args.q, args.k, args.v, args.scale, mask);
   check_tensor("O", args.o, args.q.shape, args.q.dtype);
   check_written("O", args.o);
@@ -123,7 +123,7 @@ void validate(const ForwardArgs& args, const BlockMask& mask) {
   }
 }
 
-void validate(const BackwardArgs& args, const BlockMask& mask) {
+void validate(const BackwardArgs& args, const MaskShape& mask) {
   check_inputs(args.q, args.k, args.v, args.scale, mask);
   check_tensor("O", args.o, args.q.shape, args.q.dtype);
   check_tensor("dO", args.d_o, args.q.shape, args.q.dtype);
@@ -134,6 +134,13 @@ void validate(const BackwardArgs& args, const BlockMask& mask) {
   check_written("dQ", args.dq);
   check_written("dK", args.dk);
   check_written("dV", args.dv);
+}
+
+void validate(const ForwardArgs& args, const BlockMask& mask) {
+  validate(args, MaskShape(mask));
+}
+void validate(const BackwardArgs& args, const BlockMask& mask) {
+  validate(args, MaskShape(mask));
 }
 
 }  // namespace attn

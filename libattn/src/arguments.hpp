@@ -8,6 +8,7 @@
 
 #include "attn/backend.hpp"
 #include "attn/tensor.hpp"
+#include "mask_shape.hpp"
 
 namespace attn {
 
@@ -27,5 +28,9 @@ void check_workspace(const BackwardArgs& args, std::size_t needed);
 
 /// Throws Error{invalid_argument} unless a plan was prepared for the backward pass.
 void check_prepared(bool for_backward);
+
+/// What attn::validate checks, for a mask that need not be a BlockMask.
+void validate(const ForwardArgs& args, const MaskShape& mask);
+void validate(const BackwardArgs& args, const MaskShape& mask);
 
 }  // namespace attn

@@ -2,6 +2,7 @@
 //
 // The entry `hopper` of a build without CUDA: it says why it cannot run. src/cuda/ takes its place
 // with -DBLOCKFILL_CUDA=ON.
+#include "attn/device_block_mask.hpp"
 #include "attn/error.hpp"
 #include "backends.hpp"
 
@@ -39,6 +40,47 @@ class AbsentHopper final : public Backend {
 const Backend& hopper_backend() {
   static const AbsentHopper instance;
   return instance;
+}
+
+class DeviceBlockMask::Builder {};
+
+DeviceBlockMask::DeviceBlockMask() {
+  throw Error(ErrorCode::no_device,
+              "a mask cannot be built on a device: " + hopper_backend().info().unavailable);
+}
+DeviceBlockMask::~DeviceBlockMask() = default;
+DeviceBlockMask::DeviceBlockMask(DeviceBlockMask&&) noexcept = default;
+DeviceBlockMask& DeviceBlockMask::operator=(DeviceBlockMask&&) noexcept = default;
+
+// No object exists to call these on.
+void DeviceBlockMask::build(const DensePattern&, void*) {}
+void DeviceBlockMask::build(const CsrPattern&, void*) {}
+void DeviceBlockMask::build(const CooPattern&, void*) {}
+void DeviceBlockMask::build(std::span<const DensePattern>, std::int32_t, std::int32_t, void*) {}
+void DeviceBlockMask::build(std::span<const CsrPattern>, std::int32_t, std::int32_t, void*) {}
+std::int32_t DeviceBlockMask::n_q() const noexcept {
+  return 0;
+}
+std::int32_t DeviceBlockMask::n_k() const noexcept {
+  return 0;
+}
+std::int32_t DeviceBlockMask::batch() const noexcept {
+  return 1;
+}
+std::int32_t DeviceBlockMask::heads() const noexcept {
+  return 1;
+}
+std::int64_t DeviceBlockMask::visited_strips() const noexcept {
+  return 0;
+}
+std::int64_t DeviceBlockMask::stored_strips() const noexcept {
+  return 0;
+}
+std::size_t DeviceBlockMask::bytes() const noexcept {
+  return 0;
+}
+std::shared_ptr<const hopper::PreparedMask> DeviceBlockMask::prepared() const {
+  return nullptr;
 }
 
 }  // namespace attn

@@ -32,6 +32,11 @@ std::optional<std::string> Backend::supports(const BackwardArgs&, const BlockMas
   return "backend " + info().name + " has no backward pass";
 }
 
+std::unique_ptr<Plan> Backend::prepare(const DeviceBlockMask&, const PrepareOptions&) const {
+  throw Error(ErrorCode::unsupported,
+              "backend " + info().name + " takes masks from the host alone, not from a device");
+}
+
 void Plan::backward(const BackwardArgs&) const {
   throw Error(ErrorCode::unsupported, "this backend has no backward pass");
 }

@@ -16,6 +16,8 @@
 
 namespace attn {
 
+class DeviceBlockMask;
+
 /// Exact masked attention, O = softmax(scale · Q Kᵀ over the allowed keys) V.
 ///
 /// Q, O are [B, Hq, Nq, D]; K, V are [B, Hkv, Nk, D] with Hq a multiple of Hkv (grouped queries:
@@ -129,6 +131,11 @@ class Backend {
   /// where info().unavailable says so.
   [[nodiscard]] virtual std::unique_ptr<Plan> prepare(const BlockMask& mask,
                                                       const PrepareOptions& options = {}) const = 0;
+
+  /// For a mask that the device has built. The plan shares it, and follows when it is built again.
+  /// Throws Error{unsupported} for a backend that takes masks from the host alone.
+  [[nodiscard]] virtual std::unique_ptr<Plan> prepare(const DeviceBlockMask& mask,
+                                                      const PrepareOptions& options = {}) const;
 
   /// 64-byte aligned memory that this backend's tensors may live in, and copies to and from the
   /// host. The defaults serve host backends.

@@ -11,7 +11,9 @@
 #include <string>
 #include <vector>
 
+#include "arguments.hpp"
 #include "attn/attention.hpp"
+#include "attn/device_block_mask.hpp"
 #include "attn/error.hpp"
 #include "backends.hpp"
 #include "cuda/hopper/kernels.hpp"
@@ -67,8 +69,8 @@ class HopperBackend;
 
 class HopperPlan final : public Plan {
  public:
-  HopperPlan(const HopperBackend& backend, const BlockMask& mask, const PrepareOptions& options,
-             int multiprocessors);
+  HopperPlan(const HopperBackend& backend, std::shared_ptr<const hopper::PreparedMask> mask,
+             const PrepareOptions& options, int multiprocessors);
   void forward(const ForwardArgs& args) const override;
 
  private:
@@ -79,9 +81,8 @@ class HopperPlan final : public Plan {
                                                                        cudaStream_t stream) const;
 
   const HopperBackend& backend_;
-  BlockMask mask_;
   int multiprocessors_;
-  std::shared_ptr<const hopper::PreparedMask> prepared_;
+  std::shared_ptr<const hopper::PreparedMask> mask_;
   DeviceArray<hopper::Counters> counters_;
   DeviceArray<std::int32_t> q_order_, kv_order_;
   mutable std::atomic<std::uint32_t> calls_{0};
@@ -120,12 +121,17 @@ class HopperBackend final : public Backend {
   std::optional<std::string> supports(const ForwardArgs& args,
                                       const BlockMask& mask) const override {
     if (!info_.unavailable.empty()) return cannot_run();
+    if (!hopper::can_lay_out(mask.tile())) return tile_sentence(mask.tile());
+    return refusal(args);
+  }
+
+  /// Why no kernel can run these tensors, whatever the mask.
+  [[nodiscard]] std::optional<std::string> refusal(const ForwardArgs& args) const {
     if (find_kernel(args.q.dtype, args.q.width()) == nullptr) {
       return "backend hopper has kernels for f16 and bf16 with head_dim 64 and 128, but Q is " +
              std::string(to_string(args.q.dtype)) + " with head_dim " +
              std::to_string(args.q.width());
     }
-    if (!hopper::can_lay_out(mask.tile())) return tile_sentence(mask.tile());
     for (const auto& [name, tensor] : {std::pair{"Q", args.q}, std::pair{"K", args.k},
                                        std::pair{"V", args.v}, std::pair{"O", args.o}}) {
       if (auto sentence = check_layout(name, tensor)) return sentence;
@@ -139,7 +145,14 @@ class HopperBackend final : public Backend {
     if (!hopper::can_lay_out(mask.tile())) {
       throw Error(ErrorCode::unsupported, tile_sentence(mask.tile()));
     }
-    return std::make_unique<HopperPlan>(*this, mask, options, multiprocessors_);
+    return std::make_unique<HopperPlan>(*this, hopper::prepare_on_host(mask, options.threads),
+                                        options, multiprocessors_);
+  }
+
+  std::unique_ptr<Plan> prepare(const DeviceBlockMask& mask,
+                                const PrepareOptions& options) const override {
+    if (!info_.unavailable.empty()) throw Error(ErrorCode::no_device, cannot_run());
+    return std::make_unique<HopperPlan>(*this, mask.prepared(), options, multiprocessors_);
   }
 
   Buffer allocate(std::size_t bytes) const override {
@@ -201,30 +214,15 @@ DeviceArray<std::int32_t> upload_order(std::span<const std::int32_t> order, std:
   return DeviceArray<std::int32_t>(order);
 }
 
-/// The tile heights that the kernels need, in blocks of 64 queries.
-std::vector<int> kernel_heights() {
-  std::vector<int> heights;
-  for (const hopper::Kernel& kernel : hopper::kernels()) {
-    const int groups = kernel.block_m / hopper::kQuadrant;
-    if (std::find(heights.begin(), heights.end(), groups) == heights.end()) {
-      heights.push_back(groups);
-    }
-  }
-  return heights;
-}
-
-HopperPlan::HopperPlan(const HopperBackend& backend, const BlockMask& mask,
+HopperPlan::HopperPlan(const HopperBackend& backend,
+                       std::shared_ptr<const hopper::PreparedMask> mask,
                        const PrepareOptions& options, int multiprocessors)
-    : backend_(backend),
-      mask_(mask),
-      multiprocessors_(multiprocessors),
-      prepared_(
-          std::make_shared<const hopper::PreparedMask>(mask, kernel_heights(), options.threads)) {
+    : backend_(backend), multiprocessors_(multiprocessors), mask_(std::move(mask)) {
   counters_ = DeviceArray<hopper::Counters>(std::size_t{kCallsInFlight});
   check(cudaMemset(counters_.data(), 0, kCallsInFlight * sizeof(hopper::Counters)),
         "clearing the counters");
-  q_order_ = upload_order(options.q_order, mask.n_q(), "q_order");
-  kv_order_ = upload_order(options.kv_order, mask.n_k(), "kv_order");
+  q_order_ = upload_order(options.q_order, mask_->shape.n_q, "q_order");
+  kv_order_ = upload_order(options.kv_order, mask_->shape.n_k, "kv_order");
 }
 
 std::optional<std::array<TensorView, 3>> HopperPlan::in_mask_order(const ForwardArgs& args,
@@ -271,8 +269,9 @@ std::optional<std::array<TensorView, 3>> HopperPlan::in_mask_order(const Forward
 }
 
 void HopperPlan::forward(const ForwardArgs& args) const {
-  validate(args, mask_);
-  if (const auto sentence = backend_.supports(args, mask_)) {
+  const MaskShape& shape = mask_->shape;
+  validate(args, shape);
+  if (const auto sentence = backend_.refusal(args)) {
     throw Error(ErrorCode::unsupported, *sentence);
   }
   if (args.q.elements() == 0) return;
@@ -293,22 +292,21 @@ void HopperPlan::forward(const ForwardArgs& args) const {
   params.batch = static_cast<std::int32_t>(args.q.batch());
   params.heads = static_cast<std::int32_t>(args.q.heads());
   params.group = static_cast<std::int32_t>(args.q.heads() / args.k.heads());
-  params.n_q = mask_.n_q();
-  params.n_k = mask_.n_k();
+  params.n_q = shape.n_q;
+  params.n_k = shape.n_k;
   params.scale = args.scale.value_or(1.0F / std::sqrt(static_cast<float>(args.q.width())));
   params.scale_log2 = params.scale * 1.44269504F;
-  params.repeats =
-      (mask_.batch() == 1 ? params.batch : 1) * (mask_.heads() == 1 ? params.heads : 1);
-  const std::int64_t cache_per_head = 4 * std::int64_t{mask_.n_k()} * args.q.width();
+  params.repeats = (shape.batch == 1 ? params.batch : 1) * (shape.heads == 1 ? params.heads : 1);
+  const std::int64_t cache_per_head = 4 * std::int64_t{shape.n_k} * args.q.width();
   params.head_group = static_cast<std::int32_t>(std::clamp<std::int64_t>(
       kCacheBytes / std::max<std::int64_t>(cache_per_head, 1), 1, params.repeats));
   const int groups = kernel.block_m / hopper::kQuadrant;
-  params.mask = prepared_->tiles(groups, params.head_group, multiprocessors_);
+  params.mask = mask_->device_mask(groups, params.head_group, multiprocessors_);
   params.mask.q_order = q_order_.data();
   params.mask.kv_order = kv_order_.data();
   params.work_count =
       static_cast<std::uint32_t>(params.mask.n_items) * static_cast<std::uint32_t>(params.repeats);
-  params.turns = prepared_->mostly_full(groups);
+  params.turns = mask_->mostly_full(groups);
   // The running maximum is of raw scores: a scale that turns or flattens their order is left to
   // the safe path, which is slow and right.
   if (!(params.scale_log2 >= 1e-30F)) {

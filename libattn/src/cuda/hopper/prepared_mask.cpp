@@ -5,6 +5,9 @@
 #include <cassert>
 #include <span>
 
+#include "attn/error.hpp"
+#include "cuda/hopper/kernels.hpp"
+
 namespace attn::hopper {
 namespace {
 
@@ -42,21 +45,37 @@ PreparedTiles prepare_tiles(const Strips& strips, int groups) {
 
 }  // namespace
 
-PreparedMask::PreparedMask(const BlockMask& mask, std::span<const int> heights, int threads)
-    : batch_(mask.batch()), heads_(mask.heads()) {
+std::vector<int> tile_heights() {
+  std::vector<int> heights;
+  for (const Kernel& kernel : kernels()) {
+    const int groups = kernel.block_m / kQuadrant;
+    if (std::find(heights.begin(), heights.end(), groups) == heights.end()) {
+      heights.push_back(groups);
+    }
+  }
+  return heights;
+}
+
+std::shared_ptr<const PreparedMask> prepare_on_host(const BlockMask& mask, int threads) {
   const Strips strips = cut_strips(mask, threads);
-  row_blocks_ = strips.row_blocks;
-  key_tiles_ = strips.key_tiles;
-  for (const int groups : heights) tiles_.push_back(prepare_tiles(strips, groups));
-  bits_ = upload(strips.bits);
-  by_column_ = upload(strips.by_column);
-  column_offsets_ = upload(strips.column_offsets);
+  const auto prepared = std::make_shared<PreparedMask>();
+  prepared->shape = MaskShape(mask);
+  prepared->row_blocks = strips.row_blocks;
+  prepared->key_tiles = strips.key_tiles;
+  for (const int groups : tile_heights()) {
+    prepared->tiles.push_back(prepare_tiles(strips, groups));
+  }
+  prepared->bits = upload(strips.bits);
+  prepared->by_column = upload(strips.by_column);
+  prepared->column_offsets = upload(strips.column_offsets);
+  prepared->holds_a_mask = true;
+  return prepared;
 }
 
 const PreparedTiles& PreparedMask::of(int groups) const {
-  const auto found = std::find_if(tiles_.begin(), tiles_.end(),
+  const auto found = std::find_if(tiles.begin(), tiles.end(),
                                   [&](const PreparedTiles& t) { return t.groups == groups; });
-  assert(found != tiles_.end() && "a kernel's tile height was not prepared");
+  assert(found != tiles.end() && "a kernel's tile height was not prepared");
   return *found;
 }
 
@@ -65,19 +84,23 @@ bool PreparedMask::mostly_full(int groups) const {
   return prepared.full_tiles * 100 >= prepared.total_tiles * 99;
 }
 
-DeviceMask PreparedMask::tiles(int groups, std::int32_t head_group, int multiprocessors) const {
+DeviceMask PreparedMask::device_mask(int groups, std::int32_t head_group,
+                                     int multiprocessors) const {
+  if (!holds_a_mask) {
+    throw Error(ErrorCode::invalid_argument, "the device mask of this plan holds no mask");
+  }
   const PreparedTiles& prepared = of(groups);
   DeviceMask mask{.items = prepared.items.data(),
                   .rows = prepared.rows.data(),
                   .tiles = prepared.tiles.data(),
-                  .bits = bits_.data(),
+                  .bits = bits.data(),
                   .empty_blocks = prepared.empty_blocks.data(),
                   .n_items = static_cast<std::int32_t>(prepared.lengths.size()),
                   .heavy_items = 0,
                   .n_empty_blocks = prepared.n_empty_blocks,
                   .row_tiles = prepared.row_tiles,
-                  .batch = batch_,
-                  .heads = heads_,
+                  .batch = shape.batch,
+                  .heads = shape.heads,
                   .q_order = nullptr,
                   .kv_order = nullptr};
   if (prepared.lengths.empty()) return mask;
@@ -92,13 +115,13 @@ DeviceMask PreparedMask::tiles(int groups, std::int32_t head_group, int multipro
 }
 
 DeviceColumns PreparedMask::columns() const {
-  return {.strips = by_column_.data(),
-          .offsets = column_offsets_.data(),
-          .bits = bits_.data(),
-          .key_tiles = key_tiles_,
-          .row_blocks = row_blocks_,
-          .batch = batch_,
-          .heads = heads_};
+  return {.strips = by_column.data(),
+          .offsets = column_offsets.data(),
+          .bits = bits.data(),
+          .key_tiles = key_tiles,
+          .row_blocks = row_blocks,
+          .batch = shape.batch,
+          .heads = shape.heads};
 }
 
 }  // namespace attn::hopper

@@ -4,11 +4,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "cuda/hopper/layout.hpp"
 #include "cuda/hopper/params.hpp"
 #include "cuda/runtime.hpp"
+#include "mask_shape.hpp"
 
 namespace attn::hopper {
 
@@ -25,16 +27,22 @@ struct PreparedTiles {
   cuda::DeviceArray<EmptyBlock> empty_blocks;
 };
 
-/// Immutable once made, and may be shared by any number of plans.
-class PreparedMask {
- public:
-  /// Lays the mask out on the host for tiles of each of these heights, in blocks of 64 queries,
-  /// and copies it.
-  PreparedMask(const BlockMask& mask, std::span<const int> heights, int threads);
+/// Made by prepare_on_host, and not changed from then on; or by a DeviceBlockMask, which changes it
+/// when it is built again, for all plans that share it. Arrays may be longer than what is in them.
+struct PreparedMask {
+  MaskShape shape;
+  bool holds_a_mask = false;         ///< false: no build has succeeded since it was made or changed
+  std::int32_t row_blocks = 0;       ///< of 64 queries
+  std::int32_t key_tiles = 0;        ///< of 128 keys
+  std::vector<PreparedTiles> tiles;  ///< one a height of tile_heights()
+  cuda::DeviceArray<std::uint32_t> bits;
+  cuda::DeviceArray<StripEntry> by_column;
+  cuda::DeviceArray<std::int32_t> column_offsets;
 
   /// The mask for a launch of kernels `groups` blocks high with `head_group` heads side by side.
   /// Items that would start in the last head group and outlast it run before all others.
-  [[nodiscard]] DeviceMask tiles(int groups, std::int32_t head_group, int multiprocessors) const;
+  [[nodiscard]] DeviceMask device_mask(int groups, std::int32_t head_group,
+                                       int multiprocessors) const;
 
   /// The mask by columns, for the backward pass.
   [[nodiscard]] DeviceColumns columns() const;
@@ -46,15 +54,13 @@ class PreparedMask {
 
  private:
   [[nodiscard]] const PreparedTiles& of(int groups) const;
-
-  std::int32_t batch_ = 1;
-  std::int32_t heads_ = 1;
-  std::int32_t row_blocks_ = 0;
-  std::int32_t key_tiles_ = 0;
-  std::vector<PreparedTiles> tiles_;  // one a height
-  cuda::DeviceArray<std::uint32_t> bits_;
-  cuda::DeviceArray<StripEntry> by_column_;
-  cuda::DeviceArray<std::int32_t> column_offsets_;
 };
+
+/// The tile heights that the kernels need, in blocks of 64 queries.
+[[nodiscard]] std::vector<int> tile_heights();
+
+/// Lays the mask out on the host for every tile height, and copies it.
+[[nodiscard]] std::shared_ptr<const PreparedMask> prepare_on_host(const BlockMask& mask,
+                                                                  int threads);
 
 }  // namespace attn::hopper
