@@ -28,6 +28,28 @@ const Backend& backend(std::string_view name) {
               "no backend is named '" + std::string(name) + "'; there are " + names);
 }
 
+namespace {
+
+/// By the values of Algorithm.
+constexpr std::array<std::string_view, 5> kAlgorithms = {"lists", "dense", "naive", "bbm",
+                                                         "dense_bbm"};
+
+}  // namespace
+
+std::string_view to_string(Algorithm algorithm) noexcept {
+  return kAlgorithms[static_cast<std::size_t>(algorithm)];
+}
+
+Algorithm parse_algorithm(std::string_view name) {
+  std::string names;
+  for (std::size_t i = 0; i < kAlgorithms.size(); ++i) {
+    if (kAlgorithms[i] == name) return static_cast<Algorithm>(i);
+    names += (i == 0 ? "" : ", ") + std::string(kAlgorithms[i]);
+  }
+  throw Error(ErrorCode::unknown_name,
+              "no algorithm is named '" + std::string(name) + "'; there are " + names);
+}
+
 std::optional<std::string> Backend::supports(const BackwardArgs&, const BlockMask&) const {
   return "backend " + info().name + " has no backward pass";
 }

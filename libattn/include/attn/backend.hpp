@@ -75,8 +75,30 @@ struct BackendInfo {
   bool device_memory = false;  ///< tensors must lie in memory from Backend::allocate
 };
 
+/// How a plan walks the key tiles of a row tile. The answer is the same by all of them. `lists` is
+/// what this library is for; the others are what it is measured against, after Sharma and Geiping,
+/// arXiv 2409.15097, sections 2 and 3, on the same kernels and with the same care.
+enum class Algorithm {
+  lists,      ///< the full and the partial tiles by their lists; bits are read for partial ones
+  dense,      ///< every tile and no bits: flash attention without a mask, for masks that allow all
+  naive,      ///< every tile, and the bits of each
+  bbm,        ///< a scan over one flag a tile, and the bits of each tile that is not empty
+  dense_bbm,  ///< the same, but no bits for the first run of full tiles of a row tile
+};
+
+/// "lists", "dense", "naive", "bbm", "dense_bbm".
+[[nodiscard]] std::string_view to_string(Algorithm algorithm) noexcept;
+
+/// Throws Error{unknown_name}, listing the names there are.
+[[nodiscard]] Algorithm parse_algorithm(std::string_view name);
+
 struct PrepareOptions {
   int threads = 0;  ///< CPU threads; 0 means all
+
+  /// Others than `lists` cost memory of n_q · n_k / 8 bytes or less, and not every backend has them
+  /// for both passes: `prepare` throws Error{unsupported} with a sentence, and
+  /// Error{invalid_argument} for `dense` and a mask that does not allow all.
+  Algorithm algorithm = Algorithm::lists;
 
   /// Where the mask's rows (columns) stand in the tensors, new_to_old; empty when the mask is in
   /// the tensors' own order. Row i of the mask is row q_order[i] of Q, O and LSE; column j is row

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "arguments.hpp"
 #include "attn/attention.hpp"
+#include "attn/error.hpp"
 #include "backends.hpp"
 #include "cpu/flash.hpp"
 #include "cpu/kernels.hpp"
@@ -10,15 +11,18 @@ namespace attn::cpu {
 
 PreparedMask::PreparedMask(const BlockMask& block_mask, const PrepareOptions& options)
     : mask(block_mask),
+      walk(mask, options.algorithm),
       threads(thread_count(options.threads)),
       q_order(options.q_order, mask.n_q(), "q_order"),
       kv_order(options.kv_order, mask.n_k(), "kv_order"),
       slot(static_cast<std::size_t>(mask.key_tiles()), -1) {
   for (std::int32_t b = 0; b < mask.batch(); ++b) {
     for (std::int32_t h = 0; h < mask.heads(); ++h) {
-      const TileLists lists = mask.lists(b, h);
-      for (const std::int32_t tile : lists.full_tiles) slot[static_cast<std::size_t>(tile)] = 0;
-      for (const std::int32_t tile : lists.partial_tiles) slot[static_cast<std::size_t>(tile)] = 0;
+      for (std::int32_t t = 0; t < mask.row_tiles(); ++t) {
+        walk.row(mask, b, h, t, [&](std::int32_t tile, const std::uint8_t*) {
+          slot[static_cast<std::size_t>(tile)] = 0;
+        });
+      }
     }
   }
   for (std::int32_t tile = 0; tile < mask.key_tiles(); ++tile) {
@@ -72,6 +76,11 @@ class CpuBackend final : public Backend {
 
   std::unique_ptr<Plan> prepare(const BlockMask& mask,
                                 const PrepareOptions& options) const override {
+    if (options.backward && options.algorithm != Algorithm::lists) {
+      throw Error(ErrorCode::unsupported,
+                  "backend cpu runs the backward pass by the algorithm lists alone, not by " +
+                      std::string(to_string(options.algorithm)));
+    }
     return std::make_unique<FlashPlan>(mask, options);
   }
 

@@ -44,7 +44,7 @@ class ForwardCall {
   void pack(std::int64_t first_group, std::int64_t group, std::int32_t slot, float* row) const;
   [[nodiscard]] std::vector<Task> tasks(std::int64_t first_group, std::int64_t count) const;
   void attend(std::int64_t first_group, const Task& task, RowTile tile) const;
-  [[nodiscard]] TileBits unsound_rows(const Task& task, const TileLists& lists) const;
+  [[nodiscard]] TileBits unsound_rows(std::int64_t b, const Task& task) const;
 
   const PreparedMask& prepared_;
   const ForwardArgs& args_;
@@ -104,11 +104,11 @@ std::vector<Task> ForwardCall::tasks(std::int64_t first_group, std::int64_t coun
     const std::int64_t b = (first_group + group) / args_.k.heads();
     const std::int64_t first_head = (first_group + group) % args_.k.heads() * heads_per_group_;
     for (std::int64_t h = first_head; h < first_head + heads_per_group_; ++h) {
-      const TileLists lists = prepared_.mask.lists(b, h);
       for (std::int32_t t = 0; t < prepared_.mask.row_tiles(); ++t) {
-        const std::size_t weight = lists.full(t).size() + lists.partial(t).size();
-        all.push_back({static_cast<std::int32_t>(group), static_cast<std::int32_t>(h), t,
-                       static_cast<std::int64_t>(weight)});
+        std::int64_t weight = 0;
+        prepared_.walk.row(prepared_.mask, b, h, t,
+                           [&](std::int32_t, const std::uint8_t*) { ++weight; });
+        all.push_back({static_cast<std::int32_t>(group), static_cast<std::int32_t>(h), t, weight});
       }
     }
   }
@@ -126,24 +126,15 @@ void ForwardCall::attend(std::int64_t first_group, const Task& task, RowTile til
   kernels_.begin(layout_, HeadRows(args_.q, b, task.head, prepared_.q_order), first_row,
                  static_cast<float>(softmax_scale(args_.scale, args_.q.width()) * kLog2e), tile);
 
-  const auto key_tile = [&](std::int32_t index) {
-    const float* const keys =
-        packed_keys(task.group, prepared_.slot[static_cast<std::size_t>(index)]);
-    const std::int32_t cols = std::min(layout_.block_n, mask.n_k() - index * layout_.block_n);
-    return KeyTile{keys, keys + layout_.packed_keys(), cols, nullptr};
-  };
-  const TileLists lists = mask.lists(b, task.head);
-  for (const std::int32_t index : lists.full(task.row_tile)) {
-    kernels_.visit(layout_, key_tile(index), tile);
-  }
-  std::int64_t place_of_bits = lists.partial_offsets[static_cast<std::size_t>(task.row_tile)];
-  for (const std::int32_t index : lists.partial(task.row_tile)) {
-    KeyTile keys = key_tile(index);
-    keys.bits = lists.partial_bits.data() + place_of_bits++ * (mask.bits_per_tile() / 8);
-    kernels_.visit(layout_, keys, tile);
-  }
+  prepared_.walk.row(
+      mask, b, task.head, task.row_tile, [&](std::int32_t index, const std::uint8_t* bits) {
+        const float* const keys =
+            packed_keys(task.group, prepared_.slot[static_cast<std::size_t>(index)]);
+        const std::int32_t cols = std::min(layout_.block_n, mask.n_k() - index * layout_.block_n);
+        kernels_.visit(layout_, {keys, keys + layout_.packed_keys(), cols, bits}, tile);
+      });
 
-  const TileBits redo = unsound_rows(task, lists);
+  const TileBits redo = unsound_rows(b, task);
   const HeadRows o(args_.o, b, task.head, prepared_.q_order);
   for (std::int32_t r = 0; r < tile.rows; ++r) {
     const std::int32_t i = first_row + r;
@@ -160,17 +151,14 @@ void ForwardCall::attend(std::int64_t first_group, const Task& task, RowTile til
 }
 
 /// The rows that allow a key whose value is not finite.
-TileBits ForwardCall::unsound_rows(const Task& task, const TileLists& lists) const {
+TileBits ForwardCall::unsound_rows(std::int64_t b, const Task& task) const {
   TileBits rows{};
-  const auto add = [&](std::int32_t index, const std::uint8_t* bits) {
-    add_rows_allowing(unsound(task.group, prepared_.slot[static_cast<std::size_t>(index)]),
-                      {bits, layout_.block_m, layout_.block_n}, rows);
-  };
-  for (const std::int32_t index : lists.full(task.row_tile)) add(index, nullptr);
-  std::int64_t place = lists.partial_offsets[static_cast<std::size_t>(task.row_tile)];
-  for (const std::int32_t index : lists.partial(task.row_tile)) {
-    add(index, lists.partial_bits.data() + place++ * (prepared_.mask.bits_per_tile() / 8));
-  }
+  prepared_.walk.row(prepared_.mask, b, task.head, task.row_tile,
+                     [&](std::int32_t index, const std::uint8_t* bits) {
+                       add_rows_allowing(
+                           unsound(task.group, prepared_.slot[static_cast<std::size_t>(index)]),
+                           {bits, layout_.block_m, layout_.block_n}, rows);
+                     });
   return rows;
 }
 

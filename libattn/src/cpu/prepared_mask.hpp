@@ -7,6 +7,7 @@
 
 #include "allowed.hpp"
 #include "attn/backend.hpp"
+#include "cpu/tile_walk.hpp"
 #include "order.hpp"
 
 namespace attn::cpu {
@@ -16,6 +17,7 @@ struct PreparedMask {
   PreparedMask(const BlockMask& block_mask, const PrepareOptions& options);
 
   BlockMask mask;
+  TileWalk walk;
   int threads;
   Order q_order;
   Order kv_order;

@@ -145,6 +145,7 @@ class HopperBackend final : public Backend {
     if (!hopper::can_lay_out(mask.tile())) {
       throw Error(ErrorCode::unsupported, tile_sentence(mask.tile()));
     }
+    check_algorithm(options.algorithm);
     return std::make_unique<HopperPlan>(*this, hopper::prepare_on_host(mask, options.threads),
                                         options, multiprocessors_);
   }
@@ -152,6 +153,7 @@ class HopperBackend final : public Backend {
   std::unique_ptr<Plan> prepare(const DeviceBlockMask& mask,
                                 const PrepareOptions& options) const override {
     if (!info_.unavailable.empty()) throw Error(ErrorCode::no_device, cannot_run());
+    check_algorithm(options.algorithm);
     return std::make_unique<HopperPlan>(*this, mask.prepared(), options, multiprocessors_);
   }
 
@@ -192,6 +194,11 @@ class HopperBackend final : public Backend {
   }
 
  private:
+  static void check_algorithm(Algorithm algorithm) {
+    if (algorithm == Algorithm::lists) return;
+    throw Error(ErrorCode::unsupported, "backend hopper has the algorithm lists alone, not " +
+                                            std::string(to_string(algorithm)));
+  }
   [[nodiscard]] std::string cannot_run() const {
     return "backend hopper cannot run: " + info_.unavailable;
   }
