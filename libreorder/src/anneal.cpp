@@ -18,6 +18,8 @@ namespace {
 constexpr std::int64_t kMostTiles = std::int64_t{1} << 26;
 /// Of 256 moves so many look for a partner where it shares a tile; the others look anywhere.
 constexpr std::uint64_t kNearMoves = 192;
+/// More for each pair of bundles bring nothing: a few dozen bundles are soon in their places.
+constexpr double kMovesPerPair = 32;
 
 std::size_t at(std::int64_t i) {
   return static_cast<std::size_t>(i);
@@ -145,8 +147,10 @@ class Annealer {
                                 (moves_cols_ ? 2 : 1) / static_cast<double>(movable);
     const double affordable =
         static_cast<double>(options_.work_limit - work_) / std::max(pins_of_move, 1.0);
-    const auto n_moves = static_cast<std::int64_t>(std::max(
-        0.0, std::min(options_.moves_per_bundle * static_cast<double>(movable), affordable)));
+    const double moves_per_bundle =
+        std::min(options_.moves_per_bundle, kMovesPerPair * static_cast<double>(movable));
+    const auto n_moves = static_cast<std::int64_t>(
+        std::max(0.0, std::min(moves_per_bundle * static_cast<double>(movable), affordable)));
     // Exchanges cool down geometrically, in steps so small that nothing is to be seen of them.
     constexpr std::int64_t kMovesAtATemperature = 256;
     for (std::int64_t m = 0; m < n_moves; ++m) {

@@ -11,10 +11,10 @@
 namespace reorder {
 
 struct AnnealOptions {
-  std::int32_t parts = 2;  ///< bundles that a tile's rows, and its columns, are cut into
-  double moves_per_bundle = 4000;
-  double hot = 0.5;   ///< temperature at the beginning, in prices of the dearest tile
-  double cold = 0.1;  ///< and at the end
+  std::int32_t parts = 2;          ///< bundles that a tile's rows, and its columns, are cut into
+  double moves_per_bundle = 4000;  ///< fewer where bundles are few
+  double hot = 0.5;                ///< temperature at the beginning, in prices of the dearest tile
+  double cold = 0.1;               ///< and at the end
   /// Bound on `Annealed::work`; there are fewer moves where it would be passed.
   std::int64_t work_limit = std::numeric_limits<std::int64_t>::max();
   std::uint64_t seed = 0;
