@@ -9,6 +9,7 @@
 #include "experiments/break_even.hpp"
 #include "experiments/build_mask.hpp"
 #include "experiments/gpu.hpp"
+#include "experiments/gradient_oracle.hpp"
 #include "experiments/operands.hpp"
 #include "experiments/parameters.hpp"
 
@@ -25,6 +26,7 @@ class Measurement {
         mask_(workload.mask()),
         pattern_(mask_.pattern.view()),
         tile_(parse_tile(problem.tile)),
+        pass_(parse_pass(problem.pass)),
         backend_(attn::backend(problem.backend)),
         registry_(registry) {
     if (!backend_.info().unavailable.empty()) {
@@ -92,7 +94,8 @@ class Measurement {
     record_.before = tile_facts(before_);
     record_.after = tile_facts(after_);
     record_.lower_bound = reorder::tile_lower_bound(pattern_, tile_);
-    record_.flops = 4.0 * problem_.head_dim * problem_.batch * problem_.heads *
+    const double products = (forward() ? 2 : 0) + (backward() ? 5 : 0);
+    record_.flops = 2.0 * products * problem_.head_dim * problem_.batch * problem_.heads *
                     static_cast<double>(after_.nonempty) * tile_.rows * tile_.cols;
   }
 
@@ -128,14 +131,18 @@ class Measurement {
   void build() {
     operands_ = allocate_operands(backend_, data_->inputs);
     copy_in(backend_, data_->inputs, operands_);
-    const attn::PrepareOptions plain{.threads = problem_.threads, .q_order = {}, .kv_order = {}};
+    const attn::PrepareOptions plain{
+        .threads = problem_.threads, .q_order = {}, .kv_order = {}, .backward = backward()};
 
     const auto natural = build_mask(pattern_, times_.build_natural);
     note_mismatch("natural", disagreement(before_, natural));
-    if (const auto why = backend_.supports(operands_.args(), natural)) {
+    auto why = backend_.supports(operands_.args(), natural);
+    if (!why && backward()) why = backend_.supports(operands_.backward_args(), natural);
+    if (why) {
       throw attn::Error(attn::ErrorCode::unsupported, "backend " + problem_.backend + ": " + *why);
     }
     natural_plan_ = prepare(natural, plain, times_.prepare_natural);
+    if (backward()) operands_.reserve_workspace(backend_, *natural_plan_);
     if (!record_.ordering.reordered) return;
 
     reorder::Csr permuted;
@@ -150,31 +157,66 @@ class Measurement {
     fused_plan_ = prepare(mask, orders, times_.prepare_permuted.emplace());
     permuted_plan_ = backend_.prepare(mask, plain);
     gathered_ = allocate_operands(backend_, data_->inputs);
+    if (backward()) {
+      operands_.reserve_workspace(backend_, *fused_plan_);
+      gathered_.reserve_workspace(backend_, *permuted_plan_);
+    }
     gather_inputs();
   }
 
-  /// Q follows the row order, K and V the column order. Host tensors only.
-  void gather(const attn::TensorView& q, const attn::TensorView& k, const attn::TensorView& v,
-              const attn::TensorView& to_q, const attn::TensorView& to_k,
-              const attn::TensorView& to_v) const {
-    const auto rows = ordering_.rows.new_to_old();
-    const auto cols = ordering_.cols.new_to_old();
-    attn::gather_rows(q, rows, to_q, problem_.threads);
-    attn::gather_rows(k, cols, to_k, problem_.threads);
-    attn::gather_rows(v, cols, to_v, problem_.threads);
+  [[nodiscard]] bool forward() const { return pass_ != Pass::backward; }
+  [[nodiscard]] bool backward() const { return pass_ != Pass::forward; }
+
+  /// Rows of Q, O, LSE and their gradients stand in the row order, those of K and V in the column
+  /// order. Host tensors only.
+  void gather_by_rows(const Tensor& from, const Tensor& to) const {
+    attn::gather_rows(from.view, ordering_.rows.new_to_old(), to.view, problem_.threads);
+  }
+  void gather_by_cols(const Tensor& from, const Tensor& to) const {
+    attn::gather_rows(from.view, ordering_.cols.new_to_old(), to.view, problem_.threads);
+  }
+  void scatter_by_rows(const Tensor& from, const Tensor& to) const {
+    attn::scatter_rows(from.view, ordering_.rows.new_to_old(), to.view, problem_.threads);
+  }
+  void scatter_by_cols(const Tensor& from, const Tensor& to) const {
+    attn::scatter_rows(from.view, ordering_.cols.new_to_old(), to.view, problem_.threads);
   }
 
   void gather_inputs() const {
     const Inputs& in = data_->inputs;
-    const Inputs host{allocate_like(in.q), allocate_like(in.k), allocate_like(in.v)};
-    gather(in.q.view, in.k.view, in.v.view, host.q.view, host.k.view, host.v.view);
+    Inputs host{allocate_like(in.q), allocate_like(in.k), allocate_like(in.v), {}};
+    gather_by_rows(in.q, host.q);
+    gather_by_cols(in.k, host.k);
+    gather_by_cols(in.v, host.v);
+    if (backward()) {
+      host.d_o = allocate_like(in.d_o);
+      gather_by_rows(in.d_o, host.d_o);
+    }
     copy_in(backend_, host, gathered_);
   }
 
-  void scatter(const attn::TensorView& o, const attn::TensorView& lse, const attn::TensorView& to_o,
-               const attn::TensorView& to_lse) const {
-    attn::scatter_rows(o, ordering_.rows.new_to_old(), to_o, problem_.threads);
-    attn::scatter_rows(lse, ordering_.rows.new_to_old(), to_lse, problem_.threads);
+  /// What a call reads, into the new order: O and LSE are there already after a forward pass.
+  void gather_call(const Operands& from, const Operands& to) const {
+    gather_by_rows(from.q, to.q);
+    gather_by_cols(from.k, to.k);
+    gather_by_cols(from.v, to.v);
+    if (!backward()) return;
+    gather_by_rows(from.d_o, to.d_o);
+    if (forward()) return;
+    gather_by_rows(from.o, to.o);
+    gather_by_rows(from.lse, to.lse);
+  }
+
+  /// What a call wrote, back into the caller's order.
+  void scatter_call(const Operands& from, const Operands& to) const {
+    if (forward()) {
+      scatter_by_rows(from.o, to.o);
+      scatter_by_rows(from.lse, to.lse);
+    }
+    if (!backward()) return;
+    scatter_by_rows(from.dq, to.dq);
+    scatter_by_cols(from.dk, to.dk);
+    scatter_by_cols(from.dv, to.dv);
   }
 
   void note_mismatch(const std::string& path, const std::optional<std::string>& what) {
@@ -194,62 +236,147 @@ class Measurement {
     note_mismatch(path, check.mismatch);
   }
 
+  void compare(const std::string& path, const Gradients& gradients) {
+    const auto check = gradient_oracle_->compare(gradients, options_.tolerance);
+    auto& g = *record_.gradients;
+    g.dq_error = std::max(g.dq_error, check.max_error[0]);
+    g.dk_error = std::max(g.dk_error, check.max_error[1]);
+    g.dv_error = std::max(g.dv_error, check.max_error[2]);
+    g.nmse = std::max(g.nmse, check.nmse);
+    note_mismatch(path, check.mismatch);
+  }
+
+  /// The gradients are judged for the O and LSE that the natural order gave.
+  void make_gradient_oracle(const Outputs& given) {
+    const float scale = 1.0F / std::sqrt(static_cast<float>(problem_.head_dim));
+    gradient_oracle_.emplace(pattern_, data_->inputs, given, scale, options_.scope, problem_.seed);
+    const auto& [dq, dk, dv] = gradient_oracle_->tolerance();
+    record_.gradients.emplace(GradientVerification{.scope = gradient_oracle_->scope(),
+                                                   .queries = gradient_oracle_->queries(),
+                                                   .keys = gradient_oracle_->keys(),
+                                                   .dq_tolerance = options_.tolerance * dq,
+                                                   .dk_tolerance = options_.tolerance * dk,
+                                                   .dv_tolerance = options_.tolerance * dv});
+  }
+
+  /// Runs the forward pass, which the backward pass needs as well, and compares what it wrote.
   void verify() {
     poison(backend_, operands_);
     natural_plan_->forward(operands_.args());
-    if (options_.scope == Scope::none) return;
-    compare("natural", copy_out(backend_, operands_));
+    if (options_.scope == Scope::none) {
+      if (record_.ordering.reordered && backward()) permuted_plan_->forward(gathered_.args());
+      return;
+    }
+    const Outputs natural = copy_out(backend_, operands_);
+    compare("natural", natural);
+    if (backward()) {
+      make_gradient_oracle(natural);
+      natural_plan_->backward(operands_.backward_args());
+      compare("natural", copy_out_gradients(backend_, operands_));
+    }
     if (!record_.ordering.reordered) return;
 
     poison(backend_, gathered_);
     permuted_plan_->forward(gathered_.args());
     const Outputs permuted = copy_out(backend_, gathered_);
     const Outputs back{allocate_like(permuted.o), allocate_like(permuted.lse)};
-    scatter(permuted.o.view, permuted.lse.view, back.o.view, back.lse.view);
+    scatter_by_rows(permuted.o, back.o);
+    scatter_by_rows(permuted.lse, back.lse);
     compare("permuted", back);
+    if (backward()) {
+      permuted_plan_->backward(gathered_.backward_args());
+      const Gradients from = copy_out_gradients(backend_, gathered_);
+      const Gradients to{allocate_like(from.dq), allocate_like(from.dk), allocate_like(from.dv)};
+      scatter_by_rows(from.dq, to.dq);
+      scatter_by_cols(from.dk, to.dk);
+      scatter_by_cols(from.dv, to.dv);
+      compare("permuted", to);
+    }
 
     poison(backend_, operands_);
     fused_plan_->forward(operands_.args());
     compare("fused", copy_out(backend_, operands_));
+    if (backward()) {
+      fused_plan_->backward(operands_.backward_args());
+      compare("fused", copy_out_gradients(backend_, operands_));
+    }
   }
+
+  /// Arms of time_attention and what they took.
+  class Arms {
+   public:
+    explicit Arms(const attn::Backend& backend) : backend_(backend) {}
+
+    std::size_t add(std::function<void()> work) {
+      arms_.emplace_back(
+          [&backend = backend_, work = std::move(work)] { return backend.time(work, 1).front(); });
+      return arms_.size() - 1;
+    }
+    void run(const Repeats& repeats) { samples_ = interleave(arms_, repeats); }
+
+    /// Seconds of each round.
+    [[nodiscard]] const std::vector<double>& operator[](std::size_t arm) const {
+      return samples_[arm];
+    }
+    /// ... of several arms together.
+    [[nodiscard]] std::vector<double> sum(const std::vector<std::size_t>& arms) const {
+      std::vector<double> total(samples_.front().size(), 0.0);
+      for (const std::size_t arm : arms) {
+        for (std::size_t i = 0; i < total.size(); ++i) total[i] += samples_[arm][i];
+      }
+      return total;
+    }
+
+   private:
+    const attn::Backend& backend_;
+    std::vector<std::function<double()>> arms_;
+    std::vector<std::vector<double>> samples_;
+  };
 
   void time_attention() {
-    std::vector<std::function<double()>> arms;
-    std::vector<Timing*> results;
-    const auto add = [&](Timing& result, std::function<void()> work) {
-      arms.emplace_back([this, work = std::move(work)] { return backend_.time(work, 1).front(); });
-      results.push_back(&result);
+    Arms arms(backend_);
+    const auto add_passes = [&](const attn::Plan& plan, const Operands& operands) {
+      std::vector<std::size_t> passes;
+      if (forward()) passes.push_back(arms.add([&] { plan.forward(operands.args()); }));
+      if (backward()) passes.push_back(arms.add([&] { plan.backward(operands.backward_args()); }));
+      return passes;
     };
-    add(times_.natural, [this] { natural_plan_->forward(operands_.args()); });
+    const auto natural = add_passes(*natural_plan_, operands_);
+    std::vector<std::size_t> permuted, fused, moves;
     if (record_.ordering.reordered) {
-      add(times_.permuted.emplace(), [this] { permuted_plan_->forward(gathered_.args()); });
-      add(times_.fused.emplace(), [this] { fused_plan_->forward(operands_.args()); });
+      permuted = add_passes(*permuted_plan_, gathered_);
+      fused = add_passes(*fused_plan_, operands_);
       if (!backend_.info().device_memory) {
-        const Operands& a = operands_;
-        const Operands& p = gathered_;
-        add(times_.gather.emplace(),
-            [this, &a, &p] { gather(a.q.view, a.k.view, a.v.view, p.q.view, p.k.view, p.v.view); });
-        add(times_.scatter.emplace(),
-            [this, &a, &p] { scatter(p.o.view, p.lse.view, a.o.view, a.lse.view); });
+        moves.push_back(arms.add([&] { gather_call(operands_, gathered_); }));
+        moves.push_back(arms.add([&] { scatter_call(gathered_, operands_); }));
       }
     }
-    const auto samples = interleave(arms, options_.repeats);
-    for (std::size_t i = 0; i < results.size(); ++i) *results[i] = summarize(samples[i]);
-    record_.ms = times_;
-    set_break_even(record_, calls_of(samples));
-  }
+    arms.run(options_.repeats);
 
-  /// From the arms of time_attention, in its order.
-  static CallSamples calls_of(const std::vector<std::vector<double>>& arms) {
+    const auto passes = [&](const std::vector<std::size_t>& of) -> std::optional<PassTimes> {
+      if (of.size() < 2) return std::nullopt;
+      return PassTimes{summarize(arms[of[0]]), summarize(arms[of[1]])};
+    };
     CallSamples calls;
-    calls.natural = arms[0];
-    if (arms.size() > 2) calls.fused = arms[2];
-    if (arms.size() > 4) {
-      for (std::size_t i = 0; i < arms[0].size(); ++i) {
-        calls.gathered.push_back(arms[1][i] + arms[3][i] + arms[4][i]);
-      }
+    calls.natural = arms.sum(natural);
+    times_.natural = summarize(calls.natural);
+    times_.natural_passes = passes(natural);
+    if (!permuted.empty()) {
+      times_.permuted = summarize(arms.sum(permuted));
+      times_.permuted_passes = passes(permuted);
+      calls.fused = arms.sum(fused);
+      times_.fused = summarize(calls.fused);
+      times_.fused_passes = passes(fused);
     }
-    return calls;
+    if (!moves.empty()) {
+      times_.gather = summarize(arms[moves[0]]);
+      times_.scatter = summarize(arms[moves[1]]);
+      std::vector<std::size_t> all = permuted;
+      all.insert(all.end(), moves.begin(), moves.end());
+      calls.gathered = arms.sum(all);
+    }
+    record_.ms = times_;
+    set_break_even(record_, calls);
   }
 
   const Problem& problem_;
@@ -257,6 +384,7 @@ class Measurement {
   const masks::Mask& mask_;
   const reorder::CsrView pattern_;
   const reorder::Tile tile_;
+  const Pass pass_;
   const attn::Backend& backend_;
   const reorder::Registry& registry_;
   const Workload::Data* data_ = nullptr;
@@ -268,6 +396,7 @@ class Measurement {
   reorder::TileCounts after_;
   Operands operands_;  ///< in the caller's order
   Operands gathered_;  ///< in the new order
+  std::optional<GradientOracle> gradient_oracle_;
   std::unique_ptr<attn::Plan> natural_plan_;
   std::unique_ptr<attn::Plan> permuted_plan_;
   std::unique_ptr<attn::Plan> fused_plan_;

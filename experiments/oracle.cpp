@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "experiments/oracle_parts.hpp"
 #include "experiments/text.hpp"
 
 namespace experiments {
@@ -14,35 +15,7 @@ namespace {
 /// of one on one core.
 constexpr double kWholeWork = 2e8;
 constexpr double kSampleWork = 1.5e7;
-constexpr std::size_t kSmallestSample = 16;
-
-constexpr double kLimitNmse = 5e-4;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-/// The error that the unit in the last place of numbers of size one may leave.
-double allowance(attn::DType dtype) {
-  switch (dtype) {
-    case attn::DType::f32:
-      return 1e-5;
-    case attn::DType::f16:
-      return 1e-3;
-    case attn::DType::bf16:
-      return 8e-3;
-  }
-  return 0;
-}
-
-float rounded(attn::DType dtype, float value) {
-  switch (dtype) {
-    case attn::DType::f32:
-      return value;
-    case attn::DType::f16:
-      return attn::half_to_float(attn::float_to_half(value));
-    case attn::DType::bf16:
-      return attn::bfloat16_to_float(attn::float_to_bfloat16(value));
-  }
-  return value;
-}
 
 /// O and LSE of one query over its keys. Real = double is the oracle; Real = float with P and O
 /// rounded to the tensors' type is the plain computation that sets the tolerance.
@@ -92,23 +65,6 @@ RowResult<Real> attend(std::span<const std::int32_t> keys, const Real* q, const 
   return result;
 }
 
-/// Queries to begin a sample with: those where a mistake is likeliest.
-std::vector<std::int64_t> notable_queries(const reorder::CsrView& mask) {
-  std::int32_t heaviest = 0;
-  std::int32_t lightest = 0;
-  for (std::int32_t i = 0; i < mask.n_rows; ++i) {
-    if (mask.degree(i) > mask.degree(heaviest)) heaviest = i;
-    if (mask.degree(i) < mask.degree(lightest)) lightest = i;
-  }
-  return {0, mask.n_rows - 1, heaviest, lightest};
-}
-
-std::uint64_t scramble(std::uint64_t x) noexcept {
-  x = (x ^ (x >> 32)) * 0xD6E8FEB86659FD93ULL;
-  x = (x ^ (x >> 32)) * 0xD6E8FEB86659FD93ULL;
-  return x ^ (x >> 32);
-}
-
 }  // namespace
 
 Oracle::Oracle(const reorder::CsrView& mask, const Inputs& inputs, float scale, Scope scope,
@@ -121,30 +77,12 @@ Oracle::Oracle(const reorder::CsrView& mask, const Inputs& inputs, float scale, 
 
   const double work = static_cast<double>(mask.nnz()) * static_cast<double>(heads_total) *
                       static_cast<double>(width);
-  // Which rows, by head, so that a head's keys are widened once.
-  std::vector<std::vector<std::int64_t>> chosen(static_cast<std::size_t>(heads_total));
-  if (scope == Scope::whole || work <= kWholeWork) {
-    scope_ = "whole";
-    for (auto& rows : chosen) {
-      for (std::int64_t i = 0; i < mask.n_rows; ++i) rows.push_back(i);
-    }
-  } else {
-    scope_ = "sample";
-    const auto notable = notable_queries(mask);
-    double left = kSampleWork;
-    for (std::size_t s = 0; s < kSmallestSample || (left > 0 && s < 4096); ++s) {
-      const std::uint64_t draw = scramble(seed * 0x10001 + s + 1);
-      const std::int64_t i =
-          s < notable.size()
-              ? notable[s]
-              : static_cast<std::int64_t>(draw % static_cast<std::uint64_t>(mask.n_rows));
-      // Heads in turn, so that each is looked at.
-      auto& rows = chosen[s % chosen.size()];
-      if (std::find(rows.begin(), rows.end(), i) == rows.end()) rows.push_back(i);
-      left -= static_cast<double>(mask.degree(static_cast<std::int32_t>(i)) + 1) *
-              static_cast<double>(width);
-    }
-  }
+  const bool whole = scope == Scope::whole || work <= kWholeWork;
+  scope_ = whole ? "whole" : "sample";
+  // By head, so that a head's keys are widened once.
+  const auto chosen =
+      whole ? all_rows(mask, heads_total)
+            : sample_rows(mask, heads_total, static_cast<double>(width), kSampleWork, seed);
 
   const std::int64_t group = q.heads() / inputs.k.view.heads();
   double plain_error = 0;

@@ -76,6 +76,15 @@ attn::DType parse_dtype(std::string_view text) {
                    did_you_mean_or(text, names, "there are f32, f16 and bf16"));
 }
 
+Pass parse_pass(std::string_view text) {
+  if (text == "fwd") return Pass::forward;
+  if (text == "bwd") return Pass::backward;
+  if (text == "both") return Pass::both;
+  const std::vector<std::string> names = {"fwd", "bwd", "both"};
+  throw UsageError("no pass '" + std::string(text) + "'" +
+                   did_you_mean_or(text, names, "there are fwd, bwd and both"));
+}
+
 reorder::Objective objective_of(const Problem& problem) {
   return problem.objective.empty() ? reorder::Objective::tiles(parse_tile(problem.tile))
                                    : reorder::parse_objective(problem.objective);
@@ -90,6 +99,7 @@ void validate(const Problem& problem) {
     }
   }
   (void)parse_dtype(problem.dtype);
+  (void)parse_pass(problem.pass);
   (void)objective_of(problem);
   require_backend(problem.backend);
   require(problem.batch >= 1, "batch", problem.batch, "at least 1");

@@ -24,6 +24,11 @@ namespace experiments {
 /// "f32", "f16" or "bf16". Throws UsageError with the nearest.
 [[nodiscard]] attn::DType parse_dtype(std::string_view text);
 
+enum class Pass { forward, backward, both };
+
+/// "fwd", "bwd" or "both". Throws UsageError with the nearest.
+[[nodiscard]] Pass parse_pass(std::string_view text);
+
 /// The problem's objective; its default is the count of the problem's tiles.
 [[nodiscard]] reorder::Objective objective_of(const Problem& problem);
 

@@ -14,6 +14,7 @@ struct Problem {
   std::string mask;                  ///< text for masks::make
   std::string pipeline = "natural";  ///< text for reorder::Pipeline::parse
   std::string backend = "cpu";
+  std::string pass = "fwd";      ///< fwd, bwd or both, one after the other
   std::string tile = "128x128";  ///< BMxBN
   std::string objective;         ///< text for reorder::parse_objective; "": the tile's count
   std::string dtype = "f32";
@@ -31,6 +32,7 @@ void fields(T& p, Visit&& visit) {
   visit("mask", p.mask);
   visit("pipeline", p.pipeline);
   visit("backend", p.backend);
+  visit("pass", p.pass);
   visit("tile", p.tile);
   visit("objective", p.objective);
   visit("dtype", p.dtype);

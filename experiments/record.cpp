@@ -30,9 +30,11 @@ Record complete() {
   Times all;
   all.permute = all.build_permuted = all.prepare_permuted = Timing{};
   all.gather = all.permuted = all.scatter = all.fused = Timing{};
+  all.natural_passes = all.permuted_passes = all.fused_passes = PassTimes{};
   Record record;
   record.ms = all;
   record.saved_ms = Timing{};
+  record.gradients = GradientVerification{};
   return record;
 }
 
@@ -94,6 +96,9 @@ Record from_json(const Json& json, const std::string& where) {
     fail("schema version " + std::to_string(record.schema_version) + " is not one that this " +
          "program reads, 1 to " + std::to_string(kSchemaVersion));
   }
+  // A record from before a field of the problem came has that field's default: its key is as if it
+  // had been there.
+  record.key = key_of(record.problem);
   return record;
 }
 

@@ -114,6 +114,19 @@ void fields(T& o, Visit&& visit) {
 }
 [[nodiscard]] OrderingFacts ordering_facts(const reorder::Pipeline::Result& result);
 
+/// The two parts of a call that runs both passes.
+struct PassTimes {
+  Timing forward;
+  Timing backward;
+};
+
+template <class T, class Visit>
+requires Is<T, PassTimes>
+void fields(T& p, Visit&& visit) {
+  visit("forward", p.forward);
+  visit("backward", p.backward);
+}
+
 /// One-off and per-call times. What a run does not do is absent.
 struct Times {
   Timing ordering;
@@ -122,11 +135,14 @@ struct Times {
   std::optional<Timing> build_permuted;
   Timing prepare_natural;  ///< Backend::prepare
   std::optional<Timing> prepare_permuted;
-  Timing natural;                  ///< attention in the caller's order
-  std::optional<Timing> gather;    ///< Q, K, V into the new order
-  std::optional<Timing> permuted;  ///< attention on gathered tensors
-  std::optional<Timing> scatter;   ///< O and LSE back
-  std::optional<Timing> fused;     ///< attention that reads and writes through the orders
+  Timing natural;                           ///< the passes asked for, in the caller's order
+  std::optional<Timing> gather;             ///< what they read into the new order
+  std::optional<Timing> permuted;           ///< the passes on gathered tensors
+  std::optional<Timing> scatter;            ///< what they wrote back
+  std::optional<Timing> fused;              ///< the passes reading and writing through the orders
+  std::optional<PassTimes> natural_passes;  ///< of pass=both, whose sums stand above
+  std::optional<PassTimes> permuted_passes;
+  std::optional<PassTimes> fused_passes;
 };
 
 template <class T, class Visit>
@@ -143,6 +159,9 @@ void fields(T& t, Visit&& visit) {
   visit("permuted", t.permuted);
   visit("scatter", t.scatter);
   visit("fused", t.fused);
+  visit("natural_passes", t.natural_passes);
+  visit("permuted_passes", t.permuted_passes);
+  visit("fused_passes", t.fused_passes);
 }
 
 /// How the result was compared with fp64.
@@ -170,6 +189,35 @@ void fields(T& v, Visit&& visit) {
   visit("mismatch", v.mismatch);
 }
 
+/// How the gradients were compared with fp64.
+struct GradientVerification {
+  std::string scope;         ///< "whole" or "sample"
+  std::int64_t queries = 0;  ///< (batch, head, query) rows of dQ compared
+  std::int64_t keys = 0;     ///< (batch, key head, key) rows of dK and of dV compared
+  double dq_error = 0;       ///< largest differences over natural, permuted and fused
+  double dk_error = 0;
+  double dv_error = 0;
+  double dq_tolerance = 0;
+  double dk_tolerance = 0;
+  double dv_tolerance = 0;
+  double nmse = 0;  ///< the largest of the three
+};
+
+template <class T, class Visit>
+requires Is<T, GradientVerification>
+void fields(T& g, Visit&& visit) {
+  visit("scope", g.scope);
+  visit("queries", g.queries);
+  visit("keys", g.keys);
+  visit("dq_error", g.dq_error);
+  visit("dk_error", g.dk_error);
+  visit("dv_error", g.dv_error);
+  visit("dq_tolerance", g.dq_tolerance);
+  visit("dk_tolerance", g.dk_tolerance);
+  visit("dv_tolerance", g.dv_tolerance);
+  visit("nmse", g.nmse);
+}
+
 struct Record {
   int schema_version = kSchemaVersion;
   std::string key;     ///< key_of(problem)
@@ -185,12 +233,14 @@ struct Record {
   TileFacts before;
   TileFacts after;
   std::optional<Times> ms;
-  double flops = 0;       ///< 4·D per visited element of the reordered mask, over batch and heads
+  double flops = 0;       ///< per visited element of the reordered mask, over batch and heads: 4·D
+                          ///< forward, 10·D backward
   std::string best_path;  ///< "natural", "gathered" or "fused": the fastest way to run this order
   std::optional<double> permuted_call_ms;        ///< a call that way, gathers included
   std::optional<Timing> saved_ms;                ///< natural − such a call, round by round
   std::optional<std::int64_t> break_even_calls;  ///< absent: never, or nothing was reordered
   Verification verification;
+  std::optional<GradientVerification> gradients;  ///< of a backward pass that was verified
   Environment environment;
 };
 
@@ -217,6 +267,7 @@ void fields(T& r, Visit&& visit) {
   visit("saved_ms", r.saved_ms);
   visit("break_even_calls", r.break_even_calls);
   visit("verification", r.verification);
+  visit("gradients", r.gradients);
   visit("environment", r.environment);
 }
 

@@ -33,6 +33,7 @@ struct SweepConfig {
 ///       "modifiers":  ["", "shuffle(seed=1)"],   put behind every mask
 ///       "pipelines":  ["natural", "rcm"],
 ///       "backends":   ["cpu"],
+///       "pass":       "fwd",              or "bwd", "both"
 ///       "tiles":      ["128x128"],
 ///       "objectives": ["tiles{128,128}"],
 ///       "dtypes":     ["f32"],

@@ -52,6 +52,24 @@ bool names_hide_sizes(const std::vector<const Record*>& records) {
   });
 }
 
+/// Of O and, after a backward pass, of the gradients.
+double max_error(const Record& r) {
+  const double o = r.verification.max_error;
+  if (!r.gradients) return o;
+  return std::max({o, r.gradients->dq_error, r.gradients->dk_error, r.gradients->dv_error});
+}
+
+/// Natural → reordered by the fastest way, of one pass of a call that runs both.
+std::string pass_ms(const Record& r, Timing PassTimes::*pass) {
+  const Times& t = *r.ms;
+  if (!t.natural_passes) return "";
+  const std::string natural = three_digits((*t.natural_passes.*pass).median);
+  const auto& best = r.best_path == "fused"      ? t.fused_passes
+                     : r.best_path == "gathered" ? t.permuted_passes
+                                                 : t.natural_passes;
+  return arrow(natural, best ? three_digits((*best.*pass).median) : natural);
+}
+
 struct Column {
   const char* title;
   Align align;
@@ -68,6 +86,7 @@ std::vector<Column> columns_for(const std::vector<const Record*>& records) {
   }
   const std::vector<Column> axes = {
       {"backend", Align::left, [](const Record& r) { return r.problem.backend; }},
+      {"pass", Align::left, [](const Record& r) { return r.problem.pass; }},
       {"tile", Align::left, [](const Record& r) { return r.problem.tile; }},
       {"dtype", Align::left, [](const Record& r) { return r.problem.dtype; }},
       {"D", Align::right, [](const Record& r) { return std::to_string(r.problem.head_dim); }},
@@ -91,21 +110,37 @@ std::vector<Column> columns_for(const std::vector<const Record*>& records) {
          const double natural = r.ms->natural.median;
          return arrow(three_digits(natural), three_digits(r.permuted_call_ms.value_or(natural)));
        }},
+      {"forward ms", Align::right, [](const Record& r) { return pass_ms(r, &PassTimes::forward); }},
+      {"backward ms", Align::right,
+       [](const Record& r) { return pass_ms(r, &PassTimes::backward); }},
       {"ordering ms", Align::right,
        [](const Record& r) { return three_digits(r.ms->ordering.median); }},
       {"break-even calls", Align::right, break_even},
       {"max error", Align::right, [](const Record& r) {
          if (r.verification.scope == "none") return std::string("not checked");
-         const std::string error = scientific(r.verification.max_error);
+         const std::string error = scientific(max_error(r));
          return r.status == "mismatch" ? error + " WRONG" : error;
        }}};
-  columns.insert(columns.end(), results.begin(), results.end());
+  const auto filled = [&](const Column& column) {
+    return std::any_of(records.begin(), records.end(),
+                       [&](const Record* r) { return !column.cell(*r).empty(); });
+  };
+  std::copy_if(results.begin(), results.end(), std::back_inserter(columns), filled);
   return columns;
 }
 
 std::string explanation(const std::vector<const Record*>& records, bool markdown) {
   const Record& r = *records.front();
   const auto code = [&](const std::string& text) { return markdown ? "`" + text + "`" : text; };
+  const bool mixed = std::any_of(records.begin(), records.end(), [&](const Record* other) {
+    return other->problem.pass != r.problem.pass;
+  });
+  const auto [passes, moved] = [&]() -> std::pair<std::string, std::string> {
+    if (mixed) return {"the passes of its row", "what they read and wrote"};
+    if (r.problem.pass == "bwd") return {"the backward pass", "Q, K, V, O, dO and the gradients"};
+    if (r.problem.pass == "both") return {"both passes", "what they read and wrote"};
+    return {"attention", "Q, K, V and O"};
+  }();
   const std::string shape =
       "B=" + std::to_string(r.problem.batch) + ", heads=" + std::to_string(r.problem.heads) +
       ", D=" + std::to_string(r.problem.head_dim) + ", " + r.problem.dtype + ", tiles of " +
@@ -114,7 +149,9 @@ std::string explanation(const std::vector<const Record*>& records, bool markdown
       (r.environment.gpu.empty() ? r.environment.cpu : r.environment.gpu);
   return "Each cell \"a → b\" is the mask as it came → after the ordering. tiles: non-empty tiles, "
          "no permutation has fewer than\nthe bound. fill: how much of them is allowed. ms per "
-         "call: attention, moving Q, K, V and O into and out of the order\nincluded. break-even: "
+         "call: " +
+         passes + ", moving " + moved +
+         " into and out of the order\nincluded. break-even: "
          "calls after which ordering has paid for itself. max error: against fp64.\n" +
          shape + ".\n";
 }

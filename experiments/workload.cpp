@@ -82,12 +82,16 @@ Inputs make_inputs(const Problem& problem, const reorder::CsrView& mask) {
   const auto dtype = parse_dtype(problem.dtype);
   const auto make = [&](std::int64_t heads, std::int64_t rows, std::uint64_t stream) {
     Tensor tensor = allocate(host_backend(), dtype, {problem.batch, heads, rows, problem.head_dim});
-    fill_normal(tensor.view, problem.seed * 3 + stream);
+    fill_normal(tensor.view, stream);
     return tensor;
   };
-  return {.q = make(problem.heads, mask.n_rows, 0),
-          .k = make(problem.kv_heads, mask.n_cols, 1),
-          .v = make(problem.kv_heads, mask.n_cols, 2)};
+  const std::uint64_t first = problem.seed * 3;
+  Inputs inputs{.q = make(problem.heads, mask.n_rows, first),
+                .k = make(problem.kv_heads, mask.n_cols, first + 1),
+                .v = make(problem.kv_heads, mask.n_cols, first + 2)};
+  // Far from the streams of any other seed.
+  if (problem.pass != "fwd") inputs.d_o = make(problem.heads, mask.n_rows, ~first);
+  return inputs;
 }
 
 double element(const attn::TensorView& tensor, std::int64_t b, std::int64_t h, std::int64_t i,

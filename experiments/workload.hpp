@@ -28,10 +28,11 @@ struct Tensor {
 /// A backend whose memory is the host's.
 [[nodiscard]] const attn::Backend& host_backend();
 
-/// Q, K and V of one problem in the caller's order on the host, with normally distributed elements
-/// that depend on the seed alone.
+/// Q, K, V and, for a backward pass, dO of one problem in the caller's order on the host, with
+/// normally distributed elements that depend on the seed alone.
 struct Inputs {
   Tensor q, k, v;
+  Tensor d_o = {};  ///< without elements when the problem has no backward pass
 };
 [[nodiscard]] Inputs make_inputs(const Problem& problem, const reorder::CsrView& mask);
 

@@ -122,6 +122,8 @@ void add_common(CLI::App& command, CommonOptions& options) {
 void add_attention_options(CLI::App& command, Problem& problem) {
   command.add_option("-b,--backend", problem.backend, "What runs the attention")
       ->capture_default_str();
+  command.add_option("--pass", problem.pass, "fwd, bwd, or both one after the other")
+      ->capture_default_str();
   command.add_option("-t,--tile", problem.tile, "Queries x keys of a tile")->capture_default_str();
   command.add_option("--batch", problem.batch, "Sequences")->capture_default_str();
   command.add_option("--heads", problem.heads, "Query heads")->capture_default_str();

@@ -44,6 +44,23 @@ std::string verification_text(const Verification& v) {
                       scientific(v.tolerance) + "), LSE " + scientific(v.max_lse_error));
 }
 
+std::string gradients_text(const std::optional<GradientVerification>& g) {
+  if (!g) return "";
+  const auto error = [](const char* name, double found, double allowed) {
+    return std::string(name) + " " + scientific(found) + " (" + scientific(allowed) + ")";
+  };
+  return labelled("", (g->scope == "whole" ? "all gradients, " : "a sample of the gradients, ") +
+                          grouped(g->queries) + " queries and " + grouped(g->keys) +
+                          " keys: max error (allowed) of " +
+                          error("dQ", g->dq_error, g->dq_tolerance) + ", " +
+                          error("dK", g->dk_error, g->dk_tolerance) + ", " +
+                          error("dV", g->dv_error, g->dv_tolerance));
+}
+
+std::string passes_text(const std::string& pass) {
+  return pass == "fwd" ? "forward" : pass == "bwd" ? "backward" : "forward and backward";
+}
+
 std::string times_text(const Record& r) {
   const Times& t = *r.ms;
   const auto line = [](const char* label, const std::optional<Timing>& timing) {
@@ -52,9 +69,12 @@ std::string times_text(const Record& r) {
   std::string text = "\nonce\n" + line("ordering", t.ordering) + line("permute mask", t.permute) +
                      line("build mask", t.build_natural) + line("  permuted", t.build_permuted) +
                      line("prepare", t.prepare_natural) + line("  permuted", t.prepare_permuted);
-  text += "\neach call\n" + line("natural order", t.natural) + line("fused order", t.fused) +
-          line("gathered", t.permuted) + line("  gather QKV", t.gather) +
-          line("  scatter O", t.scatter);
+  const auto passes = [&](const std::optional<PassTimes>& p) {
+    return p ? line("  forward", p->forward) + line("  backward", p->backward) : std::string();
+  };
+  text += "\neach call\n" + line("natural order", t.natural) + passes(t.natural_passes) +
+          line("fused order", t.fused) + passes(t.fused_passes) + line("gathered", t.permuted) +
+          passes(t.permuted_passes) + line("  gather", t.gather) + line("  scatter", t.scatter);
   const double call = r.permuted_call_ms.value_or(t.natural.median);
   text +=
       labelled("rate", fixed(r.flops / call * 1e-6, 1) + " GFLOP/s over the padded tiles visited");
@@ -119,13 +139,13 @@ std::string describe(const OrderingFacts& ordering, double seconds) {
 std::string describe(const Record& r) {
   const Problem& p = r.problem;
   std::string text = labelled(
-      "attention", p.backend + ", " + p.dtype + ", B=" + std::to_string(p.batch) +
-                       ", heads=" + std::to_string(p.heads) +
+      "attention", passes_text(p.pass) + " on " + p.backend + ", " + p.dtype +
+                       ", B=" + std::to_string(p.batch) + ", heads=" + std::to_string(p.heads) +
                        (p.kv_heads != p.heads ? "/" + std::to_string(p.kv_heads) : "") +
                        ", D=" + std::to_string(p.head_dim) + ", " + std::to_string(p.threads) +
                        (p.threads == 1 ? " thread" : " threads"));
   text += describe(r.ordering, r.ms ? r.ms->ordering.median * 1e-3 : 0);
-  text += tiles_text(r) + verification_text(r.verification);
+  text += tiles_text(r) + verification_text(r.verification) + gradients_text(r.gradients);
   if (r.ms) text += times_text(r) + "\n" + break_even_text(r);
   return text;
 }
