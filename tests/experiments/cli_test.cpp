@@ -57,6 +57,7 @@ TEST(Cli, UsageErrors) {
   expect_error(run_blockfill(2, {"fill", "causal(n=8)", "--pipeline", "naturl"}), "natural");
   expect_error(run_blockfill(2, {"fill", "causal(n=8)", "--threads", "-1"}), "--threads");
   expect_error(run_blockfill(2, {"run", "causal(n=8)", "--head-dim", "0"}), "head-dim is 0");
+  expect_error(run_blockfill(2, {"run", "causal(n=8)", "--pass", "bdw"}), "did you mean 'bwd'?");
   expect_error(run_blockfill(2, {"run", "causal(n=8)", "--tile", "100x100"}), "multiples of 8");
   expect_error(run_blockfill(2, {"run", "causal(n=8)", "--dtype", "f61"}), "did you mean 'f16'?");
   expect_error(run_blockfill(2, {"run", "causal(n=8)", "--backend", "cpus"}), "cpu");
@@ -229,6 +230,15 @@ TEST(Cli, RunReportsAndRecords) {
   EXPECT_EQ(records[0].status, "ok");
   const auto csv = run_blockfill(0, {"table", file.string(), "--format", "csv"}).out;
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 2) << csv;
+}
+
+TEST(Cli, BothPassesAreTimedApart) {
+  const auto run = run_blockfill(0, {"run", "causal(n=40)", "--pass", "both", "--tile", "16x16",
+                                     "--heads", "1", "--head-dim", "8", "--min-time", "0"});
+  for (const char* part : {"forward and backward on cpu", "all gradients, 40 queries and 40 keys",
+                           "  natural order", "    forward", "    backward"}) {
+    EXPECT_TRUE(has(run.out, part)) << run.out << "lacks: " << part;
+  }
 }
 
 TEST(Cli, StagesAndTotalOfAnOrderingAreOfOneRun) {

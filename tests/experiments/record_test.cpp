@@ -50,6 +50,17 @@ TEST(Record, FieldsOfAnotherVersionDoNotMatter) {
   EXPECT_EQ(back.lower_bound, 2);
 }
 
+TEST(Record, AProblemFromBeforeAFieldCameHasItsDefaultAndTodaysKey) {
+  Record record = sample_record();
+  record.problem.pass = "fwd";
+  Json json = to_json(record);
+  json["problem"].erase("pass");
+  json["key"] = "of that time";
+  const Record back = from_json(json, "here");
+  EXPECT_EQ(back.problem.pass, "fwd");
+  EXPECT_EQ(back.key, key_of(record.problem));
+}
+
 TEST(Record, RefusesWhatIsNoRecord) {
   const auto message = [](const Json& json) {
     try {

@@ -57,6 +57,7 @@ inline Record sample_record(const std::string& mask = "causal(n=64)") {
   r.problem.pipeline = "peel(8)|rcm";
   r.problem.kv_heads = 2;
   r.problem.seed = 18446744073709551615ULL;
+  r.problem.pass = "both";
   r.key = key_of(r.problem);
   r.status = "ok";
   r.label = "causal, \"quoted\"";
@@ -80,12 +81,16 @@ inline Record sample_record(const std::string& mask = "causal(n=64)") {
   t.gather = Timing{1, 1, 1, 1, 5};
   t.scatter = Timing{0.5, 0.5, 0.5, 0.5, 5};
   t.fused = Timing{6.5, 6, 7, 6, 5};
+  t.natural_passes = PassTimes{{3, 2, 4, 2, 5}, {7, 6, 8, 6, 5}};
+  t.permuted_passes = PassTimes{{2, 1, 3, 1, 5}, {4, 3, 5, 3, 5}};
+  t.fused_passes = PassTimes{{2.5, 2, 3, 2, 5}, {4, 3, 5, 3, 5}};
   r.ms = t;
   r.flops = 1e9;
   r.best_path = "fused";
   r.permuted_call_ms = 6.5;
   r.break_even_calls = 1;
   r.verification = {"whole", 256, 256, 1e-7, 1e-5, 2e-7, 1e-14, ""};
+  r.gradients = GradientVerification{"whole", 256, 260, 1e-7, 2e-7, 3e-7, 1e-5, 1e-5, 1e-5, 1e-14};
   r.environment = {"a CPU", "avx2", 2, "", "Linux", "GNU 12", "Release", "0.1.0", "abc"};
   return r;
 }

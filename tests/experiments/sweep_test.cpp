@@ -214,6 +214,38 @@ TEST(Sweep, RecordsAreWholeAndRight) {
   EXPECT_LT(records[3].after.nonempty, records[3].before.nonempty) << "rcm finds the band again";
 }
 
+TEST(Sweep, PassesAreAnAxis) {
+  const test::TempDir dir;
+  const auto path = dir / "r.jsonl";
+  const auto config = parse(R"json({
+    "masks": "window(n=70,window=3)|shuffle(seed=1)", "pipelines": ["natural", "rcm"],
+    "pass": ["fwd", "bwd", "both"], "tiles": "16x16", "heads": 2, "kv_heads": 1, "head_dims": 8,
+    "repeats": 1, "min_time": 0})json");
+  EXPECT_EQ(run(config, path).failed, 0);
+  const auto records = read_records(path);
+  ASSERT_EQ(records.size(), 6U);
+  double forward_flops = 0;
+  for (const Record& r : records) {
+    SCOPED_TRACE(r.key);
+    EXPECT_EQ(r.status, "ok") << r.error;
+    const bool both = r.problem.pass == "both";
+    EXPECT_EQ(r.ms->natural_passes.has_value(), both);
+    EXPECT_EQ(r.ms->fused_passes.has_value(), both && r.ordering.reordered);
+    EXPECT_EQ(r.gradients.has_value(), r.problem.pass != "fwd");
+    if (r.gradients) {
+      EXPECT_EQ(r.gradients->scope, "whole");
+      EXPECT_EQ(r.gradients->queries, 140);
+      EXPECT_EQ(r.gradients->keys, 70);
+      EXPECT_LE(r.gradients->dk_error, r.gradients->dk_tolerance);
+      EXPECT_GT(r.gradients->dk_error, 0) << "fp32 is not exact: nothing was compared";
+    }
+    if (r.ordering.reordered) {
+      if (r.problem.pass == "fwd") forward_flops = r.flops;
+      EXPECT_DOUBLE_EQ(r.flops, forward_flops * (both ? 3.5 : r.problem.pass == "bwd" ? 2.5 : 1));
+    }
+  }
+}
+
 TEST(Sweep, AFailedCombinationIsARecord) {
   const test::TempDir dir;
   const auto path = dir / "r.jsonl";

@@ -56,6 +56,18 @@ TEST(Table, FailuresStandBelow) {
   EXPECT_EQ(render_table({}, TableFormat::text), "no records\n");
 }
 
+TEST(Table, PassesStandApartWhereACallRunsBoth) {
+  const Record both = sample_record();
+  const std::string table = render_table({both}, TableFormat::text);
+  EXPECT_NE(table.find("forward ms"), std::string::npos) << table;
+  EXPECT_NE(table.find("3.00 → 2.50"), std::string::npos) << table;
+  EXPECT_NE(table.find("7.00 → 4.00"), std::string::npos) << table;
+  Record forward = both;
+  forward.problem.pass = "fwd";
+  forward.ms->natural_passes = forward.ms->fused_passes = forward.ms->permuted_passes = {};
+  EXPECT_EQ(render_table({forward}, TableFormat::text).find("forward ms"), std::string::npos);
+}
+
 TEST(Table, AWrongResultIsPrintedAsWrong) {
   Record wrong = sample_record();
   wrong.status = "mismatch";

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Running permuted: Q and O follow the row order, K and V the column order; O and LSE come back in
-// the caller's order and equal the result in the natural order. Every strategy, every mask family.
+// the caller's order and equal the result in the natural order, and so do the gradients. Every
+// strategy, every mask family.
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 
 #include "attn/attention.hpp"
 #include "experiments/build_mask.hpp"
+#include "experiments/gradient_oracle.hpp"
 #include "experiments/oracle.hpp"
 #include "experiments/workload.hpp"
 #include "integration/families.hpp"
@@ -62,6 +65,34 @@ double difference(const attn::TensorView& a, const attn::TensorView& b) {
   return largest;
 }
 
+Tensor allocate_copy(const Tensor& tensor) {
+  Tensor to = allocate_like(tensor);
+  std::memcpy(to.view.data, tensor.view.data, tensor.bytes());
+  return to;
+}
+
+/// dQ, dK and dV of a fused call of the backend `cpu`, with O and LSE as the natural order has
+/// them.
+Gradients fused_gradients(const Inputs& in, const Results& natural, const attn::BlockMask& mask,
+                          const reorder::Ordering& ordering) {
+  Gradients out{allocate_like(in.q), allocate_like(in.k), allocate_like(in.v)};
+  attn::backward({.q = in.q.view,
+                  .k = in.k.view,
+                  .v = in.v.view,
+                  .o = natural.o.view,
+                  .d_o = in.d_o.view,
+                  .lse = natural.lse.view,
+                  .dq = out.dq.view,
+                  .dk = out.dk.view,
+                  .dv = out.dv.view,
+                  .scale = {}},
+                 mask, "cpu",
+                 {.threads = 2,
+                  .q_order = ordering.rows.new_to_old(),
+                  .kv_order = ordering.cols.new_to_old()});
+  return out;
+}
+
 class Permuted : public testing::TestWithParam<std::string> {};
 
 TEST_P(Permuted, EqualsTheNaturalOrder) {
@@ -75,6 +106,7 @@ TEST_P(Permuted, EqualsTheNaturalOrder) {
   problem.kv_heads = 1;
   problem.head_dim = kHeadDim;
   problem.seed = 11;
+  problem.pass = "both";
   const Inputs in = make_inputs(problem, pattern);
   const Oracle oracle(pattern, in, 1 / std::sqrt(static_cast<float>(kHeadDim)), Scope::whole, 0);
   const attn::TileShape shape{kTile.rows, kTile.cols};
@@ -89,6 +121,9 @@ TEST_P(Permuted, EqualsTheNaturalOrder) {
                  .scale = {}},
                 attn::BlockMask::from_csr(to_attn(pattern), shape), "reference");
   ASSERT_EQ(oracle.compare(natural.o.view, natural.lse.view).mismatch, "");
+  const GradientOracle gradient_oracle(
+      pattern, in, {allocate_copy(natural.o), allocate_copy(natural.lse)},
+      1 / std::sqrt(static_cast<float>(kHeadDim)), Scope::whole, 0);
 
   int ran = 0;
   for (const auto& pipeline_text : pipelines(registry)) {
@@ -145,6 +180,7 @@ TEST_P(Permuted, EqualsTheNaturalOrder) {
       EXPECT_EQ(oracle.compare(fused.o.view, fused.lse.view).mismatch, "") << "fused";
       EXPECT_LE(difference(fused.o.view, natural.o.view), oracle.tolerance()) << "fused";
     }
+    EXPECT_EQ(gradient_oracle.compare(fused_gradients(in, natural, built, ordering)).mismatch, "");
   }
   EXPECT_GE(ran, 2) << "natural and random take every mask";
 }
