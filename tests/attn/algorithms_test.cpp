@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "attn/error.hpp"
-#include "attn/oracle.hpp"
+#include "attn/gradients.hpp"
 
 namespace attn::test {
 namespace {
@@ -79,6 +79,20 @@ TEST_P(Algorithms, ANaNAtAMaskedKeyStaysThere) {
         [&](auto, auto, std::int32_t i, std::int32_t j) { return mask(i, j); });
 }
 
+TEST_P(Algorithms, GradientsToo) {
+  const PrepareOptions options{.threads = 2, .algorithm = GetParam()};
+  for (const auto& [name, mask] : planted_masks(70)) {
+    SCOPED_TRACE(name);
+    check_gradients(on_host("cpu"), {.heads = 2, .kv_heads = 1, .head_dim = 8}, mask, {16, 16},
+                    options);
+  }
+}
+
+TEST(Algorithm, GradientsOfADenseMask) {
+  check_gradients(on_host("cpu"), {.head_dim = 16}, {30, 50, [](int, int) { return true; }},
+                  {16, 16}, {.algorithm = Algorithm::dense});
+}
+
 TEST(Algorithm, DenseTakesOnlyMasksThatAllowAll) {
   const BoolMask all(30, 50, [](int, int) { return true; });
   const Inputs lists({.head_dim = 16}, 30, 50);
@@ -111,13 +125,6 @@ TEST(Algorithm, Names) {
     EXPECT_STREQ(error.what(),
                  "no algorithm is named 'flash'; there are lists, dense, naive, bbm, dense_bbm");
   }
-}
-
-TEST(Algorithm, TheBackwardPassKnowsListsAlone) {
-  const BoolMask mask(8, 8, [](int, int) { return true; });
-  EXPECT_THROW((void)backend("cpu").prepare(mask.tiled({8, 8}),
-                                            {.algorithm = Algorithm::naive, .backward = true}),
-               Error);
 }
 
 }  // namespace

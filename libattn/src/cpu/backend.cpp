@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "arguments.hpp"
 #include "attn/attention.hpp"
-#include "attn/error.hpp"
 #include "backends.hpp"
 #include "cpu/flash.hpp"
 #include "cpu/kernels.hpp"
@@ -76,11 +75,6 @@ class CpuBackend final : public Backend {
 
   std::unique_ptr<Plan> prepare(const BlockMask& mask,
                                 const PrepareOptions& options) const override {
-    if (options.backward && options.algorithm != Algorithm::lists) {
-      throw Error(ErrorCode::unsupported,
-                  "backend cpu runs the backward pass by the algorithm lists alone, not by " +
-                      std::string(to_string(options.algorithm)));
-    }
     return std::make_unique<FlashPlan>(mask, options);
   }
 

@@ -31,7 +31,7 @@ struct Visitor {
   std::int32_t head;  ///< counted from the first that shares the key head
   std::int32_t row_tile;
   std::int64_t weight;        ///< tiles to visit
-  std::int64_t first_ticket;  ///< of its tiles, full ones first as they stand in the lists
+  std::int64_t first_ticket;  ///< of its tiles, in the order in which it visits them
 };
 
 /// All of one key head, the heaviest first, and which number each has at each key tile it visits.
@@ -184,9 +184,10 @@ Queue BackwardCall::make_queue(std::int64_t b, std::int64_t kv_head) const {
   const BlockMask& mask = prepared_.mask;
   Queue queue;
   for (std::int64_t h = 0; h < heads_per_group_; ++h) {
-    const TileLists lists = mask.lists(b, kv_head * heads_per_group_ + h);
     for (std::int32_t t = 0; t < mask.row_tiles(); ++t) {
-      const auto weight = static_cast<std::int64_t>(lists.full(t).size() + lists.partial(t).size());
+      std::int64_t weight = 0;
+      prepared_.walk.row(mask, b, kv_head * heads_per_group_ + h, t,
+                         [&](std::int32_t, const std::uint8_t*) { ++weight; });
       queue.visitors.push_back({static_cast<std::int32_t>(h), t, weight, 0});
     }
   }
@@ -195,12 +196,10 @@ Queue BackwardCall::make_queue(std::int64_t b, std::int64_t kv_head) const {
   std::vector<std::int32_t> next(static_cast<std::size_t>(mask.key_tiles()), 0);
   for (Visitor& visitor : queue.visitors) {
     visitor.first_ticket = static_cast<std::int64_t>(queue.tickets.size());
-    const TileLists lists = mask.lists(b, kv_head * heads_per_group_ + visitor.head);
-    for (const auto& list : {lists.full(visitor.row_tile), lists.partial(visitor.row_tile)}) {
-      for (const std::int32_t key_tile : list) {
-        queue.tickets.push_back(next[static_cast<std::size_t>(key_tile)]++);
-      }
-    }
+    prepared_.walk.row(mask, b, kv_head * heads_per_group_ + visitor.head, visitor.row_tile,
+                       [&](std::int32_t key_tile, const std::uint8_t*) {
+                         queue.tickets.push_back(next[static_cast<std::size_t>(key_tile)]++);
+                       });
   }
   return queue;
 }
@@ -278,21 +277,16 @@ void BackwardCall::run_task(const Task& task, GradientRows rows) {
 
   TileBits redo_rows{};
   const std::int32_t* ticket = queued.tickets.data() + visitor.first_ticket;
-  const auto visit = [&](std::int32_t key_tile_index, const std::uint8_t* bits) {
-    const std::size_t where = place(task.group, key_tile_index);
-    GradientKeys keys = key_tile(where);
-    keys.cols = keys_in(key_tile_index);
-    keys.bits = bits;
-    add_rows_allowing(unsound_[where], {bits, layout_.block_m, layout_.block_n}, redo_rows);
-    kernels_.add_query_gradients(layout_, keys, rows);
-    add_in_turn(where, *ticket++, keys, rows, unsound_rows);
-  };
-  const TileLists lists = mask.lists(at.b, h);
-  for (const std::int32_t index : lists.full(visitor.row_tile)) visit(index, nullptr);
-  std::int64_t bits_at = lists.partial_offsets[static_cast<std::size_t>(visitor.row_tile)];
-  for (const std::int32_t index : lists.partial(visitor.row_tile)) {
-    visit(index, lists.partial_bits.data() + bits_at++ * (mask.bits_per_tile() / 8));
-  }
+  prepared_.walk.row(
+      mask, at.b, h, visitor.row_tile, [&](std::int32_t key_tile_index, const std::uint8_t* bits) {
+        const std::size_t where = place(task.group, key_tile_index);
+        GradientKeys keys = key_tile(where);
+        keys.cols = keys_in(key_tile_index);
+        keys.bits = bits;
+        add_rows_allowing(unsound_[where], {bits, layout_.block_m, layout_.block_n}, redo_rows);
+        kernels_.add_query_gradients(layout_, keys, rows);
+        add_in_turn(where, *ticket++, keys, rows, unsound_rows);
+      });
   finish_queries(at.b, h, visitor.row_tile, rows, redo_rows);
 }
 
