@@ -4,7 +4,7 @@
 // at head_dim 128 and H = 32 at head_dim 64. Prints a median of each, the rate on the 64x64
 // quadrants that it computes, and the worst error of sampled rows against fp64.
 //
-//     hopper_bench [--samples S] [--dim D] [MASK[@PIPELINE]...]
+//     hopper_bench [--samples S] [--dim D] [--algorithm A] [MASK[@PIPELINE]...]
 //
 // A MASK is a text for masks::make. With a PIPELINE the mask is reordered, and the tensors stay in
 // the mask's own order: the kernel follows the permutations, and the time includes that.
@@ -127,8 +127,8 @@ std::int64_t quadrants(const attn::BlockMask& mask) {
   return mask.full_count() + mask.partial_count();
 }
 
-void run(const std::vector<std::string>& names, const std::vector<std::int64_t>& dims,
-         int samples) {
+void run(const std::vector<std::string>& names, const std::vector<std::int64_t>& dims, int samples,
+         attn::Algorithm algorithm) {
   const attn::Backend& backend = attn::backend("hopper");
   std::vector<std::string> lines;
   for (const std::int64_t dim : dims) {
@@ -139,6 +139,7 @@ void run(const std::vector<std::string>& names, const std::vector<std::int64_t>&
       reorder::Ordering ordering =
           reorder::Ordering::identity(mask.pattern.view().n_rows, mask.pattern.view().n_cols);
       attn::PrepareOptions options;
+      options.algorithm = algorithm;
       reorder::Csr permuted;
       if (at != std::string::npos) {
         const auto registry = reorder::Registry::with_builtins();
@@ -186,10 +187,13 @@ int main(int argc, char** argv) {
   std::vector<std::string> names;
   std::vector<std::int64_t> dims{128, 64};
   int samples = 20;
+  attn::Algorithm algorithm = attn::Algorithm::lists;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     if (argument == "--samples" && i + 1 < argc) {
       samples = std::atoi(argv[++i]);
+    } else if (argument == "--algorithm" && i + 1 < argc) {
+      algorithm = attn::parse_algorithm(argv[++i]);
     } else if (argument == "--dim" && i + 1 < argc) {
       dims = {std::atoll(argv[++i])};
     } else {
@@ -210,7 +214,7 @@ int main(int argc, char** argv) {
     return 77;
   }
   try {
-    run(names, dims, samples);
+    run(names, dims, samples, algorithm);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "hopper_bench: %s\n", error.what());
     return 1;

@@ -16,6 +16,7 @@
 #include "attn/device_block_mask.hpp"
 #include "attn/error.hpp"
 #include "backends.hpp"
+#include "cuda/hopper/algorithms.hpp"
 #include "cuda/hopper/kernels.hpp"
 #include "cuda/hopper/layout.hpp"
 #include "cuda/hopper/prepared_mask.hpp"
@@ -145,15 +146,23 @@ class HopperBackend final : public Backend {
     if (!hopper::can_lay_out(mask.tile())) {
       throw Error(ErrorCode::unsupported, tile_sentence(mask.tile()));
     }
-    check_algorithm(options.algorithm);
-    return std::make_unique<HopperPlan>(*this, hopper::prepare_on_host(mask, options.threads),
-                                        options, multiprocessors_);
+    const bool lists = options.algorithm == Algorithm::lists;
+    return std::make_unique<HopperPlan>(
+        *this,
+        lists ? hopper::prepare_on_host(mask, options.threads)
+              : hopper::prepare_algorithm(mask, options.algorithm, options.threads),
+        options, multiprocessors_);
   }
 
   std::unique_ptr<Plan> prepare(const DeviceBlockMask& mask,
                                 const PrepareOptions& options) const override {
     if (!info_.unavailable.empty()) throw Error(ErrorCode::no_device, cannot_run());
-    check_algorithm(options.algorithm);
+    if (options.algorithm != Algorithm::lists) {
+      throw Error(ErrorCode::unsupported,
+                  "a mask built on the device has lists alone, it cannot be walked by the "
+                  "algorithm " +
+                      std::string(to_string(options.algorithm)));
+    }
     return std::make_unique<HopperPlan>(*this, mask.prepared(), options, multiprocessors_);
   }
 
@@ -194,11 +203,6 @@ class HopperBackend final : public Backend {
   }
 
  private:
-  static void check_algorithm(Algorithm algorithm) {
-    if (algorithm == Algorithm::lists) return;
-    throw Error(ErrorCode::unsupported, "backend hopper has the algorithm lists alone, not " +
-                                            std::string(to_string(algorithm)));
-  }
   [[nodiscard]] std::string cannot_run() const {
     return "backend hopper cannot run: " + info_.unavailable;
   }
@@ -329,6 +333,9 @@ void HopperPlan::forward(const ForwardArgs& args) const {
     params.q_map = hopper::tensor_map(q, params.gather_q ? 1 : kernel.block_m);
     params.k_map = hopper::tensor_map(k, params.gather_kv ? 1 : hopper::kQuadrant);
     params.v_map = hopper::tensor_map(v, params.gather_kv ? 1 : hopper::kQuadrant);
+  }
+  if (const auto scan = mask_->scan(groups)) {
+    check(hopper::scan_flags(*scan, stream), "launching the scan of flags");
   }
   check(kernel.launch(params, multiprocessors_, stream), "launching the forward kernels");
 }

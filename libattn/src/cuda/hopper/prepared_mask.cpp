@@ -11,11 +11,6 @@
 namespace attn::hopper {
 namespace {
 
-template <class T>
-cuda::DeviceArray<T> upload(const std::vector<T>& host) {
-  return cuda::DeviceArray<T>(std::span<const T>(host));
-}
-
 /// The states of a tile whose quadrants are all full.
 std::uint32_t full_states(int groups) {
   std::uint32_t states = 0;
@@ -25,8 +20,9 @@ std::uint32_t full_states(int groups) {
   return states;
 }
 
-PreparedTiles prepare_tiles(const Strips& strips, int groups) {
-  const Layout layout = lay_out(strips, groups);
+}  // namespace
+
+PreparedTiles upload_tiles(const Layout& layout, int groups) {
   PreparedTiles prepared;
   prepared.groups = groups;
   prepared.row_tiles = layout.row_tiles;
@@ -42,8 +38,6 @@ PreparedTiles prepare_tiles(const Strips& strips, int groups) {
   prepared.empty_blocks = upload(layout.empty_blocks);
   return prepared;
 }
-
-}  // namespace
 
 std::vector<int> tile_heights() {
   std::vector<int> heights;
@@ -63,7 +57,7 @@ std::shared_ptr<const PreparedMask> prepare_on_host(const BlockMask& mask, int t
   prepared->row_blocks = strips.row_blocks;
   prepared->key_tiles = strips.key_tiles;
   for (const int groups : tile_heights()) {
-    prepared->tiles.push_back(prepare_tiles(strips, groups));
+    prepared->tiles.push_back(upload_tiles(lay_out(strips, groups), groups));
   }
   prepared->bits = upload(strips.bits);
   prepared->by_column = upload(strips.by_column);
@@ -112,6 +106,19 @@ DeviceMask PreparedMask::device_mask(int groups, std::int32_t head_group,
                                         [limit](std::int32_t n) { return n > limit; });
   mask.heavy_items = static_cast<std::int32_t>(end - prepared.lengths.begin());
   return mask;
+}
+
+std::optional<ScanParams> PreparedMask::scan(int groups) const {
+  const PreparedTiles& prepared = of(groups);
+  if (prepared.flags.size() == 0) return std::nullopt;
+  return ScanParams{.flags = prepared.flags.data(),
+                    .ones = prepared.ones.data(),
+                    .rows = prepared.rows.data(),
+                    .tiles = prepared.tiles.data(),
+                    .n_rows = static_cast<std::int32_t>(prepared.rows.size()),
+                    .key_tiles = key_tiles,
+                    .row_blocks = row_blocks,
+                    .groups = groups};
 }
 
 DeviceColumns PreparedMask::columns() const {

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "cuda/hopper/layout.hpp"
@@ -25,7 +27,19 @@ struct PreparedTiles {
   cuda::DeviceArray<WorkItem> items, rows;
   cuda::DeviceArray<TileEntry> tiles;
   cuda::DeviceArray<EmptyBlock> empty_blocks;
+
+  // Of the algorithms that scan (algorithms.hpp): then each call writes `tiles` anew.
+  cuda::DeviceArray<std::uint8_t> flags;
+  cuda::DeviceArray<OnesRun> ones;
 };
+
+template <class T>
+[[nodiscard]] cuda::DeviceArray<T> upload(const std::vector<T>& host) {
+  return cuda::DeviceArray<T>(std::span<const T>(host));
+}
+
+/// A copy of the lists on the device, with their counts.
+[[nodiscard]] PreparedTiles upload_tiles(const Layout& layout, int groups);
 
 /// Made by prepare_on_host, and not changed from then on; or by a DeviceBlockMask, which changes it
 /// when it is built again, for all plans that share it. Arrays may be longer than what is in them.
@@ -43,6 +57,9 @@ struct PreparedMask {
   /// Items that would start in the last head group and outlast it run before all others.
   [[nodiscard]] DeviceMask device_mask(int groups, std::int32_t head_group,
                                        int multiprocessors) const;
+
+  /// The scan to launch in front of such a kernel, or nothing.
+  [[nodiscard]] std::optional<ScanParams> scan(int groups) const;
 
   /// The mask by columns, for the backward pass.
   [[nodiscard]] DeviceColumns columns() const;
