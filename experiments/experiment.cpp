@@ -131,8 +131,11 @@ class Measurement {
   void build() {
     operands_ = allocate_operands(backend_, data_->inputs);
     copy_in(backend_, data_->inputs, operands_);
-    const attn::PrepareOptions plain{
-        .threads = problem_.threads, .q_order = {}, .kv_order = {}, .backward = backward()};
+    const attn::PrepareOptions plain{.threads = problem_.threads,
+                                     .algorithm = attn::parse_algorithm(problem_.algorithm),
+                                     .q_order = {},
+                                     .kv_order = {},
+                                     .backward = backward()};
 
     const auto natural = build_mask(pattern_, times_.build_natural);
     note_mismatch("natural", disagreement(before_, natural));
@@ -406,7 +409,7 @@ class Measurement {
 
 const Workload::Data& Workload::data(const Problem& problem, Scope scope) {
   Problem shared = problem;
-  shared.pipeline = shared.backend = shared.tile = shared.objective = "";
+  shared.pipeline = shared.backend = shared.algorithm = shared.tile = shared.objective = "";
   shared.threads = 0;
   const std::string key = key_of(shared);
   if (!data_ || key != key_) {

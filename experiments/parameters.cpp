@@ -102,6 +102,7 @@ void validate(const Problem& problem) {
   (void)parse_pass(problem.pass);
   (void)objective_of(problem);
   require_backend(problem.backend);
+  (void)attn::parse_algorithm(problem.algorithm);
   require(problem.batch >= 1, "batch", problem.batch, "at least 1");
   require(problem.heads >= 1, "heads", problem.heads, "at least 1");
   require(problem.head_dim >= 1, "head-dim", problem.head_dim, "at least 1");

@@ -14,9 +14,10 @@ struct Problem {
   std::string mask;                  ///< text for masks::make
   std::string pipeline = "natural";  ///< text for reorder::Pipeline::parse
   std::string backend = "cpu";
-  std::string pass = "fwd";      ///< fwd, bwd or both, one after the other
-  std::string tile = "128x128";  ///< BMxBN
-  std::string objective;         ///< text for reorder::parse_objective; "": the tile's count
+  std::string algorithm = "lists";  ///< text for attn::parse_algorithm
+  std::string pass = "fwd";         ///< fwd, bwd or both, one after the other
+  std::string tile = "128x128";     ///< BMxBN
+  std::string objective;            ///< text for reorder::parse_objective; "": the tile's count
   std::string dtype = "f32";
   int batch = 1;
   int heads = 4;
@@ -32,6 +33,7 @@ void fields(T& p, Visit&& visit) {
   visit("mask", p.mask);
   visit("pipeline", p.pipeline);
   visit("backend", p.backend);
+  visit("algorithm", p.algorithm);
   visit("pass", p.pass);
   visit("tile", p.tile);
   visit("objective", p.objective);

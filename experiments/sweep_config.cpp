@@ -19,9 +19,9 @@ namespace experiments {
 namespace {
 
 const std::vector<std::string> kKeys = {
-    "masks",      "n",      "modifiers", "pipelines", "backends", "tiles",
-    "objectives", "dtypes", "batch",     "heads",     "kv_heads", "head_dims",
-    "seeds",      "pass",   "repeats",   "min_time",  "verify",   "comment"};
+    "masks",  "n",          "modifiers", "pipelines", "backends", "tiles",     "objectives",
+    "dtypes", "algorithms", "batch",     "heads",     "kv_heads", "head_dims", "seeds",
+    "pass",   "repeats",    "min_time",  "verify",    "comment"};
 
 template <class T>
 struct Limits {
@@ -249,6 +249,7 @@ SweepConfig parse_sweep_config(const Json& json, const std::string& where, const
   axis("head_dims", &Problem::head_dim, defaults.head_dim);
   axis("dtypes", &Problem::dtype, defaults.dtype);
   axis("backends", &Problem::backend, defaults.backend);
+  axis("algorithms", &Problem::algorithm, defaults.algorithm);
   axis("pass", &Problem::pass, defaults.pass);
   axis("tiles", &Problem::tile, defaults.tile);
   axis("objectives", &Problem::objective, defaults.objective);

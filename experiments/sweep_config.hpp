@@ -33,6 +33,7 @@ struct SweepConfig {
 ///       "modifiers":  ["", "shuffle(seed=1)"],   put behind every mask
 ///       "pipelines":  ["natural", "rcm"],
 ///       "backends":   ["cpu"],
+///       "algorithms": ["lists"],          as attn::Algorithm names them
 ///       "pass":       "fwd",              or "bwd", "both"
 ///       "tiles":      ["128x128"],
 ///       "objectives": ["tiles{128,128}"],

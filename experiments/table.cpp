@@ -86,6 +86,7 @@ std::vector<Column> columns_for(const std::vector<const Record*>& records) {
   }
   const std::vector<Column> axes = {
       {"backend", Align::left, [](const Record& r) { return r.problem.backend; }},
+      {"algorithm", Align::left, [](const Record& r) { return r.problem.algorithm; }},
       {"pass", Align::left, [](const Record& r) { return r.problem.pass; }},
       {"tile", Align::left, [](const Record& r) { return r.problem.tile; }},
       {"dtype", Align::left, [](const Record& r) { return r.problem.dtype; }},

@@ -124,6 +124,11 @@ void add_attention_options(CLI::App& command, Problem& problem) {
       ->capture_default_str();
   command.add_option("--pass", problem.pass, "fwd, bwd, or both one after the other")
       ->capture_default_str();
+  command
+      .add_option("--algorithm", problem.algorithm,
+                  "How it walks the mask: lists, or what they are measured against: dense, naive, "
+                  "bbm, dense_bbm")
+      ->capture_default_str();
   command.add_option("-t,--tile", problem.tile, "Queries x keys of a tile")->capture_default_str();
   command.add_option("--batch", problem.batch, "Sequences")->capture_default_str();
   command.add_option("--heads", problem.heads, "Query heads")->capture_default_str();
