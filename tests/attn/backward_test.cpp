@@ -62,7 +62,7 @@ TEST_P(BackwardPass, EveryDtypeAndHeadDim) {
   for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
     for (const std::int64_t head_dim : {1, 8, 40, 64, 96, 128, 256}) {
       check_gradients(run, {.head_dim = head_dim, .dtype = dtype, .seed = seed},
-                      random_mask(70, 90, seed), {.block_m = 32, .block_n = 48});
+                      random_mask(50, 60, seed), {.block_m = 16, .block_n = 24});
       ++seed;
     }
   }
@@ -74,8 +74,10 @@ TEST_P(BackwardPass, RandomShapesAndTiles) {
     const std::array list{choices...};
     return list[random() % list.size()];
   };
-  for (std::uint64_t seed = 200; seed < 300; ++seed) {
-    const auto n_q = static_cast<std::int32_t>(1 + random() % 120);
+  // The reference has no tiles to go wrong.
+  const std::uint64_t last = GetParam() == "reference" ? 220 : 300;
+  for (std::uint64_t seed = 200; seed < last; ++seed) {
+    const auto n_q = static_cast<std::int32_t>(1 + random() % 100);
     const auto n_k = static_cast<std::int32_t>(1 + random() % 120);
     const std::int64_t kv_heads = pick(1, 2);
     const Problem p{.batch = pick(1, 2),

@@ -82,46 +82,57 @@ Gradients<Real> gradients(const Backward& problem, const MaskOf& allowed,
     }
     return value;
   };
-  const auto dot = [&](const Tensor& a, std::int64_t at_a, const Tensor& b, std::int64_t at_b) {
-    Real sum = 0;
-    for (std::int64_t d = 0; d < width; ++d) {
-      sum += static_cast<Real>(a.get(at_a + d)) * static_cast<Real>(b.get(at_b + d));
+  // Widened once: what follows reads each element many times.
+  const auto widened = [](const Tensor& tensor) {
+    std::vector<Real> values(static_cast<std::size_t>(tensor.view().elements()));
+    for (std::size_t n = 0; n < values.size(); ++n) {
+      values[n] = static_cast<Real>(tensor.get(static_cast<std::int64_t>(n)));
     }
+    return values;
+  };
+  const std::vector<Real> qs = widened(in.q), ks = widened(in.k), vs = widened(in.v);
+  const std::vector<Real> d_os = widened(problem.d_o);
+  std::vector<Real> os, lses;
+  if constexpr (std::is_same_v<Real, double>) {
+    Answer<double> answer = attention<double>(in, allowed);
+    os = std::move(answer.o);
+    lses = std::move(answer.lse);
+  } else {
+    os = widened(in.o);
+    lses = widened(in.lse);
+  }
+  const auto dot = [width](const std::vector<Real>& a, std::int64_t at_a,
+                           const std::vector<Real>& b, std::int64_t at_b) {
+    const Real* const x = a.data() + at_a;
+    const Real* const y = b.data() + at_b;
+    Real sum = 0;
+    for (std::int64_t d = 0; d < width; ++d) sum += x[d] * y[d];
     return sum;
   };
-  const auto add = [&](std::vector<Real>& sum, std::int64_t at, Real factor, const Tensor& row,
-                       std::int64_t at_row) {
-    for (std::int64_t d = 0; d < width; ++d) {
-      sum[static_cast<std::size_t>(at + d)] += factor * static_cast<Real>(row.get(at_row + d));
-    }
+  const auto add = [width](std::vector<Real>& sum, std::int64_t at, Real factor,
+                           const std::vector<Real>& row, std::int64_t at_row) {
+    Real* const to = sum.data() + at;
+    const Real* const from = row.data() + at_row;
+    for (std::int64_t d = 0; d < width; ++d) to[d] += factor * from[d];
   };
 
-  constexpr bool kExact = std::is_same_v<Real, double>;
-  const Answer<Real> answer = kExact ? attention<Real>(in, allowed) : Answer<Real>{};
-  Gradients<Real> sums{std::vector<Real>(static_cast<std::size_t>(q.elements())),
-                       std::vector<Real>(static_cast<std::size_t>(k.elements())),
-                       std::vector<Real>(static_cast<std::size_t>(k.elements()))};
+  Gradients<Real> sums{std::vector<Real>(qs.size()), std::vector<Real>(ks.size()),
+                       std::vector<Real>(ks.size())};
   for (std::int64_t b = 0; b < q.batch(); ++b) {
     for (std::int64_t h = 0; h < q.heads(); ++h) {
       const std::int64_t kv_head = h / (q.heads() / k.heads());
       for (std::int32_t i = 0; i < q.rows(); ++i) {
         const std::int64_t query = in.q.offset(b, h, i, 0);
-        Real delta = 0;
-        for (std::int64_t d = 0; d < width; ++d) {
-          const Real o = kExact ? answer.o[static_cast<std::size_t>(query + d)]
-                                : static_cast<Real>(in.o.get(query + d));
-          delta += static_cast<Real>(problem.d_o.get(query + d)) * o;
-        }
-        const Real lse = kExact ? answer.lse[static_cast<std::size_t>(query / width)]
-                                : static_cast<Real>(in.lse.get(query / width));
+        const Real delta = dot(d_os, query, os, query);
+        const Real lse = lses[static_cast<std::size_t>(query / width)];
         for (std::int32_t j = 0; j < k.rows(); ++j) {
           if (!allowed(b, h, i, j)) continue;
           const std::int64_t key = in.k.offset(b, kv_head, j, 0);
-          const Real p = std::exp(scale * dot(in.q, query, in.k, key) - lse);
-          const Real ds = p * (dot(problem.d_o, query, in.v, key) - delta);
-          add(sums.dq, query, rounded(ds), in.k, key);
-          add(sums.dk, key, rounded(ds), in.q, query);
-          add(sums.dv, key, rounded(p), problem.d_o, query);
+          const Real p = std::exp(scale * dot(qs, query, ks, key) - lse);
+          const Real ds = p * (dot(d_os, query, vs, key) - delta);
+          add(sums.dq, query, rounded(ds), ks, key);
+          add(sums.dk, key, rounded(ds), qs, query);
+          add(sums.dv, key, rounded(p), d_os, query);
         }
       }
     }
@@ -304,11 +315,14 @@ inline void check_gradient_containment(const RunBackward& run, const Problem& p,
     if (std::isnan(bad)) cases.push_back({"K", j, queries, keys, keys});
     cases.push_back({"V", j, queries, keys, {}});
   }
+  const BlockMask tiled = mask.tiled(tile);
+  const Backward sound(p, mask.n_q, mask.n_k);
+  sound.attend(tiled);
+  backward(sound.args(), tiled, "reference");
   for (const auto& [name, row, want_dq, want_dk, want_dv] : cases) {
     SCOPED_TRACE(std::string(name) + " row " + std::to_string(row) + " = " + std::to_string(bad) +
                  ", " + text(p, mask, tile));
     Backward problem(p, mask.n_q, mask.n_k);
-    const BlockMask tiled = mask.tiled(tile);
     const bool after_forward = std::string(name) == "O" || std::string(name) == "LSE";
     if (after_forward) problem.attend(tiled);
     Tensor& target = std::string(name) == "Q"     ? problem.in.q
@@ -331,9 +345,6 @@ inline void check_gradient_containment(const RunBackward& run, const Problem& p,
     EXPECT_EQ(rows_of(problem.dv), want_dv) << "keys with a bad dV";
 
     // All other rows are as if the bad value had never been.
-    const Backward sound(p, mask.n_q, mask.n_k);
-    sound.attend(tiled);
-    backward(sound.args(), tiled, "reference");
     const auto same = [&](const char* what, const Tensor& got, const Tensor& want,
                           const Rows& but) {
       for (std::int64_t n = 0; n < got.view().elements(); ++n) {
