@@ -4,6 +4,14 @@
 #include "strategies/make.hpp"
 
 namespace reorder {
+namespace {
+
+// There are fewer moves than asked for where bundles touch so many others that they would take
+// more than this: then there is nothing to be won by them.
+constexpr std::int64_t kWorkPerEntry = 40;
+constexpr std::int64_t kLeastWork = std::int64_t{1} << 27;
+
+}  // namespace
 
 StrategyPtr make_anneal() {
   return make_strategy(
@@ -20,7 +28,7 @@ StrategyPtr make_anneal() {
                    .fallback = 4000.0,
                    .min = 0,
                    .max = 1e9,
-                   .summary = "tried for each bundle"},
+                   .summary = "tried for each bundle, at most"},
                   {.name = "hot",
                    .fallback = 0.5,
                    .min = 1e-6,
@@ -37,6 +45,7 @@ StrategyPtr make_anneal() {
                        .moves_per_bundle = params.number("moves"),
                        .hot = params.number("hot"),
                        .cold = params.number("cold"),
+                       .work_limit = kWorkPerEntry * mask.nnz() + kLeastWork,
                        .seed = context.seed})
             .ordering;
       });

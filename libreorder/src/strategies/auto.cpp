@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -30,6 +32,8 @@ constexpr double kWorkToSearch = 40;
 
 constexpr double kSearchCost = 0.6;  // of what it counts: two cores do more of it in a second
 
+constexpr double kWorkToAnneal = 15;  // an entry, where rows are alike
+
 constexpr double kWorthReordering = 0.995;  // less gain than this is not worth a gather
 constexpr double kSymmetricMayCost = 1.01;  // one token order serves a whole network
 constexpr double kNearTheBound = 1.01;
@@ -45,6 +49,7 @@ struct Features {
   bool square = false;
   bool symmetric = false;  ///< by its degrees and a sample of its entries
   std::int64_t hubs = 0;   ///< rows and columns above 8 times the median degree
+  bool like_rows = false;  ///< by a sample: rows have many others like them
   double shared = 0;       ///< entries that `grow` reads, roughly: rows of each column, by tile
 
   Features(const CsrView& mask, Tile tile)
@@ -59,6 +64,7 @@ struct Features {
       if (degree <= common) shared += degree * std::ceil(degree / tile.rows);
     }
     symmetric = square && rows == cols && mirrored_in_a_sample(mask);
+    like_rows = alike_in_a_sample(mask, cols, common);
   }
 
  private:
@@ -73,6 +79,47 @@ struct Features {
   static std::int64_t count_above(const std::vector<std::int32_t>& degrees, double threshold) {
     return std::count_if(degrees.begin(), degrees.end(),
                          [&](std::int32_t degree) { return degree > threshold; });
+  }
+
+  /// Whether many rows have half of their keys in common with a dozen others: 16 rows are compared
+  /// with each eighth row. Keys more common than `common` do not count.
+  static bool alike_in_a_sample(const CsrView& mask, const std::vector<std::int32_t>& col_degrees,
+                                double common) {
+    constexpr std::int32_t kSeeds = 16;
+    constexpr std::int32_t kStride = 8;
+    constexpr std::int32_t kAlike = 2;  // of a dozen, an eighth is looked at
+    if (mask.nnz() == 0) return false;
+    const auto counts = [&](std::int32_t col) {
+      return col_degrees[static_cast<std::size_t>(col)] <= common;
+    };
+    std::vector<std::uint16_t> seeds_of(static_cast<std::size_t>(mask.n_cols));
+    std::array<std::int32_t, kSeeds> size{};
+    Random random(1);
+    for (std::int32_t seed = 0; seed < kSeeds; ++seed) {
+      const auto row =
+          static_cast<std::int32_t>(random.below(static_cast<std::uint32_t>(mask.n_rows)));
+      for (const std::int32_t col : mask.row(row)) {
+        if (!counts(col)) continue;
+        seeds_of[static_cast<std::size_t>(col)] |= static_cast<std::uint16_t>(1U << seed);
+        ++size[static_cast<std::size_t>(seed)];
+      }
+    }
+    std::array<std::int32_t, kSeeds> alike{};
+    for (std::int32_t row = 0; row < mask.n_rows; row += std::min(kStride, mask.n_rows - row)) {
+      std::array<std::int32_t, kSeeds> shared{};
+      std::int32_t own = 0;
+      for (const std::int32_t col : mask.row(row)) {
+        own += counts(col);
+        for (unsigned left = seeds_of[static_cast<std::size_t>(col)]; left != 0; left &= left - 1) {
+          ++shared[static_cast<std::size_t>(std::countr_zero(left))];
+        }
+      }
+      for (std::size_t k = 0; k < kSeeds; ++k) {
+        alike[k] += shared[k] > 0 && 2 * shared[k] >= size[k] + own - shared[k];
+      }
+    }
+    return std::count_if(alike.begin(), alike.end(), [](std::int32_t n) { return n >= kAlike; }) >=
+           kSeeds / 4;
   }
 
   static bool mirrored_in_a_sample(const CsrView& mask) {
@@ -105,6 +152,14 @@ std::vector<Candidate> candidates_for(const Features& f) {
   if (f.symmetric) list.push_back({peel + "rcm", 3 * f.nnz + 40 * f.n});
   list.push_back({peel + "signature|bipartite_rcm", 6 * f.nnz + 300 * f.n});
   list.push_back({"grow", 3 * f.nnz + 2 * f.shared + 200 * f.n});
+  if (f.like_rows) {
+    // Blocks of other sizes than a tile: bundles of a half and a quarter, then their best places.
+    const double bundles = 6 * f.nnz + 2 * f.shared + 200 * f.n;
+    const double places = kWorkToAnneal * f.nnz;
+    list.push_back({"supervariable|anneal", bundles + places});
+    list.push_back({peel + "grow(2)|anneal", bundles + places});
+    list.push_back({peel + "grow(4)|anneal(4)", bundles + 2 * places});
+  }
   list.push_back({peel + "metis_rb", 20 * f.nnz + 1500 * f.n});
   if (f.square) {
     list.push_back({"amd", 20 * f.nnz + 200 * f.n});
@@ -183,14 +238,23 @@ class Auto {
     }
   }
 
-  /// Runs stages of which all but the last are reductions.
   Ordering order(std::span<const Call> chain, const CsrView& mask) const {
-    const auto strategy = registry_.find(chain[0].name);
-    const Params params = reorder::bind(chain[0], strategy->info().params);
-    if (chain.size() == 1) return strategy->order(mask, params, context_);
-    const auto& reduction = dynamic_cast<const Reduction&>(*strategy);
-    const Reduction::Reduced reduced = reduction.reduce(mask, params, context_);
-    return reduced.expand(order(chain.subspan(1), reduced.mask));
+    std::size_t used = 0;
+    Ordering ordering = order_by_first(chain, mask, used);
+    if (used == chain.size()) return ordering;
+    return ordering.then(order(chain.subspan(used), permute(mask, ordering)));
+  }
+
+  /// By the first stage of a chain, the reductions before it among the calls `used`.
+  Ordering order_by_first(std::span<const Call> chain, const CsrView& mask,
+                          std::size_t& used) const {
+    const auto strategy = registry_.find(chain[used].name);
+    const Params params = reorder::bind(chain[used], strategy->info().params);
+    ++used;
+    const auto* reduction = dynamic_cast<const Reduction*>(strategy.get());
+    if (!reduction) return strategy->order(mask, params, context_);
+    const Reduction::Reduced reduced = reduction->reduce(mask, params, context_);
+    return reduced.expand(order_by_first(chain, reduced.mask, used));
   }
 
   /// Only for the objective that the bound is for.
