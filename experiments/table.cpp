@@ -167,27 +167,6 @@ std::string failures(const std::vector<const Record*>& records, bool markdown) {
   return text;
 }
 
-std::string as_markdown(const std::vector<std::vector<std::string>>& rows,
-                        const std::vector<Align>& align) {
-  std::string out;
-  const auto line = [&](const std::vector<std::string>& cells) {
-    out += '|';
-    for (const auto& cell : cells) {
-      out += ' ';
-      // A pipe in a pipeline's text would end the cell.
-      for (const char c : cell) out += c == '|' ? std::string("\\|") : std::string(1, c);
-      out += " |";
-    }
-    out += '\n';
-  };
-  line(rows.front());
-  std::vector<std::string> rule;
-  for (const Align a : align) rule.emplace_back(a == Align::right ? "--:" : "---");
-  line(rule);
-  for (std::size_t r = 1; r < rows.size(); ++r) line(rows[r]);
-  return out;
-}
-
 std::string csv_line(const std::vector<std::string>& cells) {
   std::string line;
   for (std::size_t c = 0; c < cells.size(); ++c) {
@@ -251,7 +230,7 @@ std::string render_table(const std::vector<Record>& records, TableFormat format)
         previous = row[0];
       }
     }
-    out += markdown ? as_markdown(rows, align) : align_columns(rows, align);
+    out += markdown ? markdown_table(rows, align) : align_columns(rows, align);
     out += "\n" + explanation(measured, markdown);
   }
   if (measured.empty() && failed.empty()) out += "no records\n";

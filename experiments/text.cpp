@@ -98,6 +98,27 @@ std::string align_columns(std::span<const std::vector<std::string>> rows,
   return out;
 }
 
+std::string markdown_table(std::span<const std::vector<std::string>> rows,
+                           std::span<const Align> align) {
+  std::string out;
+  const auto line = [&](const std::vector<std::string>& cells) {
+    out += '|';
+    for (const auto& cell : cells) {
+      out += ' ';
+      // A pipe in a pipeline's text would end the cell.
+      for (const char c : cell) out += c == '|' ? std::string("\\|") : std::string(1, c);
+      out += " |";
+    }
+    out += '\n';
+  };
+  line(rows.front());
+  std::vector<std::string> rule;
+  for (const Align a : align) rule.emplace_back(a == Align::right ? "--:" : "---");
+  line(rule);
+  for (std::size_t r = 1; r < rows.size(); ++r) line(rows[r]);
+  return out;
+}
+
 std::string did_you_mean(std::string_view name, std::span<const std::string> candidates) {
   const std::string nearest = reorder::nearest_name(name, candidates);
   return nearest.empty() ? "" : "; did you mean '" + nearest + "'?";

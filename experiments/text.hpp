@@ -35,6 +35,10 @@ enum class Align { left, right };
 [[nodiscard]] std::string align_columns(std::span<const std::vector<std::string>> rows,
                                         std::span<const Align> align);
 
+/// The same as a Markdown table.
+[[nodiscard]] std::string markdown_table(std::span<const std::vector<std::string>> rows,
+                                         std::span<const Align> align);
+
 /// "; did you mean 'rcm'?", or "" when no candidate is near.
 [[nodiscard]] std::string did_you_mean(std::string_view name,
                                        std::span<const std::string> candidates);

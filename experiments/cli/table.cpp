@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "experiments/cli/command.hpp"
+#include "experiments/paper/paper_table.hpp"
 #include "experiments/record_file.hpp"
 #include "reorder/files.hpp"
 
@@ -19,8 +20,13 @@ struct TableOptions {
 
 ExitCode table(const TableOptions& options) {
   const auto format = parse_table_format(options.format);
+  // `table paper results.jsonl`: the paper's own tables.
+  const bool paper = options.files.front() == "paper";
+  const std::vector<std::string> files(options.files.begin() + (paper ? 1 : 0),
+                                       options.files.end());
+  if (files.empty()) throw UsageError("table paper: a results file is required");
   std::vector<Record> records;
-  for (const auto& file : options.files) {
+  for (const auto& file : files) {
     for (auto& record : read_records(file)) records.push_back(std::move(record));
   }
   std::string text;
@@ -29,7 +35,7 @@ ExitCode table(const TableOptions& options) {
     for (const Record& record : records) json.push_back(to_json(record));
     text = json.dump(2) + "\n";
   } else {
-    text = render_table(records, format);
+    text = paper ? paper::render(records, format) : render_table(records, format);
   }
   if (options.output.empty()) {
     std::cout << text;
@@ -45,7 +51,11 @@ void add_table(CLI::App& app, Action& action) {
   add_command<TableOptions>(
       app, action, "table", "Show records as a table", table,
       [](CLI::App& command, TableOptions& options) {
-        command.add_option("results", options.files, "Files that run or sweep wrote")
+        command
+            .add_option(
+                "results", options.files,
+                "Files that run or sweep wrote; the word paper before them shows the tables "
+                "of arXiv 2409.15097 with these results beside its own")
             ->required()
             ->type_name("RESULTS.jsonl");
         command.add_option("-f,--format", options.format, "text, markdown or csv")
