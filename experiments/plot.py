@@ -120,7 +120,9 @@ def read_records(files):
 def setting_of(record):
     """Times are comparable only within one setting."""
     p, e = record["problem"], record["environment"]
-    return (p["backend"], e["gpu"] or e["cpu"], p["dtype"], p["head_dim"], p["tile"], p["threads"])
+    passes = {"fwd": "", "bwd": " backward", "both": " both passes"}[p.get("pass", "fwd")]
+    return (p["backend"] + passes, e["gpu"] or e["cpu"], p["dtype"], p["head_dim"], p["tile"],
+            p["threads"])
 
 
 def points_of(records, statistic):

@@ -212,6 +212,13 @@ TEST_P(BackwardPass, HeadsInsideRows) {
   }
 }
 
+TEST(BackwardOfCpu, MoreKeysThanTheWorkspaceHoldsAtOnce) {
+  // Four key heads of 32,768 keys, three at a time in 128 MiB. Each query allows a few keys of
+  // every tile.
+  check_gradients(on_host("cpu"), {.heads = 4, .kv_heads = 4, .head_dim = 64, .dtype = DType::f16},
+                  {2, 32768, [](int i, int j) { return j % 128 == 17 + i; }}, {8, 256});
+}
+
 TEST_P(BackwardPass, NoQueriesAndNoKeys) {
   for (const auto& [n_q, n_k] : {std::pair{0, 12}, {12, 0}}) {
     const BoolMask mask(n_q, n_k, [](int, int) { return true; });
