@@ -145,7 +145,7 @@ struct Candidate {
 
 /// Pipelines that can win on such a mask, the most promising first. Work as measured on masks of
 /// 0.05 to 24 million entries.
-std::vector<Candidate> candidates_for(const Features& f) {
+std::vector<Candidate> candidates_for(const Features& f, const Objective& objective) {
   std::vector<Candidate> list;
   const std::string peel = f.hubs > 0 ? "peel|" : "";
   if (f.square && !f.symmetric) list.push_back({"staircase", 5 * f.nnz + 100 * f.n});
@@ -159,6 +159,9 @@ std::vector<Candidate> candidates_for(const Features& f) {
     list.push_back({"supervariable|anneal", bundles + places});
     list.push_back({peel + "grow(2)|anneal", bundles + places});
     list.push_back({peel + "grow(4)|anneal(4)", bundles + 2 * places});
+  }
+  if (objective.kind == Objective::Kind::gather) {
+    list.push_back({"hypergraph", 500 * f.nnz + 1000 * f.n});
   }
   list.push_back({peel + "metis_rb", 20 * f.nnz + 1500 * f.n});
   if (f.square) {
@@ -183,7 +186,8 @@ class Auto {
   Ordering run() {
     add("natural", Ordering::identity(mask_.n_rows, mask_.n_cols), 0);
     left_ -= static_cast<double>(mask_.nnz());
-    for (const Candidate& candidate : candidates_for(Features(mask_, context_.objective.tile))) {
+    for (const Candidate& candidate :
+         candidates_for(Features(mask_, context_.objective.tile), context_.objective)) {
       if (near_the_bound()) break;
       try_candidate(candidate);
     }
