@@ -17,8 +17,10 @@
 #include "attn/error.hpp"
 #include "backends.hpp"
 #include "cuda/hopper/algorithms.hpp"
+#include "cuda/hopper/backward_plan.hpp"
 #include "cuda/hopper/kernels.hpp"
 #include "cuda/hopper/layout.hpp"
+#include "cuda/hopper/operands.hpp"
 #include "cuda/hopper/prepared_mask.hpp"
 #include "cuda/hopper/tensor_map.hpp"
 #include "cuda/runtime.hpp"
@@ -29,6 +31,8 @@ namespace {
 
 using cuda::check;
 using cuda::DeviceArray;
+using hopper::check_layout;
+using hopper::strides_of;
 
 /// Calls of one Plan that may be under way at once, on any streams.
 constexpr std::uint32_t kCallsInFlight = 1024;
@@ -43,36 +47,16 @@ const hopper::Kernel* find_kernel(DType dtype, std::int64_t head_dim) {
   return nullptr;
 }
 
-/// TMA and 16-byte stores need whole 16-byte rows in place.
-std::optional<std::string> check_layout(const char* name, const TensorView& tensor) {
-  const std::string start = std::string("backend hopper needs ") + name;
-  if (tensor.strides[3] != 1) {
-    return start + " with contiguous rows, but its last stride is " +
-           std::to_string(tensor.strides[3]);
-  }
-  for (std::size_t axis = 0; axis < 3; ++axis) {
-    if (tensor.shape[axis] > 1 && (tensor.strides[axis] % 8 != 0 || tensor.strides[axis] <= 0)) {
-      return start + " with positive strides that are multiples of 8, but stride " +
-             std::to_string(axis) + " is " + std::to_string(tensor.strides[axis]);
-    }
-  }
-  if (reinterpret_cast<std::uintptr_t>(tensor.data) % 16 != 0) {
-    return start + " aligned to 16 bytes";
-  }
-  return std::nullopt;
-}
-
-hopper::Strides strides_of(const TensorView& tensor) {
-  return {tensor.strides[0], tensor.strides[1], tensor.strides[2]};
-}
-
 class HopperBackend;
 
 class HopperPlan final : public Plan {
  public:
+  /// `follows`: the mask may be built again under the plan.
   HopperPlan(const HopperBackend& backend, std::shared_ptr<const hopper::PreparedMask> mask,
-             const PrepareOptions& options, int multiprocessors);
+             bool follows, const PrepareOptions& options, int multiprocessors);
   void forward(const ForwardArgs& args) const override;
+  void backward(const BackwardArgs& args) const override;
+  [[nodiscard]] std::size_t backward_workspace(const BackwardArgs& args) const override;
 
  private:
   /// Q, K and V as the mask's rows and columns stand, gathered where an order says so. Nothing when
@@ -91,6 +75,7 @@ class HopperPlan final : public Plan {
   // one stream follow each other. It is allocated by the first call that needs so much.
   mutable std::mutex workspaces_mutex_;
   mutable std::map<cudaStream_t, DeviceArray<std::byte>> workspaces_;
+  std::optional<hopper::BackwardPlan> backward_;  // when prepared for it
 };
 
 class HopperBackend final : public Backend {
@@ -115,6 +100,7 @@ class HopperBackend final : public Backend {
     for (const hopper::Kernel& kernel : hopper::kernels()) {
       check(kernel.prepare(), "raising a kernel's shared-memory limit");
     }
+    hopper::prepare_backward_kernels();
   }
 
   const BackendInfo& info() const override { return info_; }
@@ -140,6 +126,13 @@ class HopperBackend final : public Backend {
     return std::nullopt;
   }
 
+  std::optional<std::string> supports(const BackwardArgs& args,
+                                      const BlockMask& mask) const override {
+    if (!info_.unavailable.empty()) return cannot_run();
+    if (!hopper::can_lay_out(mask.tile())) return tile_sentence(mask.tile());
+    return hopper::supports_backward(args);
+  }
+
   std::unique_ptr<Plan> prepare(const BlockMask& mask,
                                 const PrepareOptions& options) const override {
     if (!info_.unavailable.empty()) throw Error(ErrorCode::no_device, cannot_run());
@@ -147,11 +140,16 @@ class HopperBackend final : public Backend {
       throw Error(ErrorCode::unsupported, tile_sentence(mask.tile()));
     }
     const bool lists = options.algorithm == Algorithm::lists;
+    if (options.backward && !lists) {
+      throw Error(ErrorCode::unsupported,
+                  "backend hopper has a backward pass for the algorithm lists alone, not for " +
+                      std::string(to_string(options.algorithm)));
+    }
     return std::make_unique<HopperPlan>(
         *this,
         lists ? hopper::prepare_on_host(mask, options.threads)
               : hopper::prepare_algorithm(mask, options.algorithm, options.threads),
-        options, multiprocessors_);
+        false, options, multiprocessors_);
   }
 
   std::unique_ptr<Plan> prepare(const DeviceBlockMask& mask,
@@ -163,7 +161,7 @@ class HopperBackend final : public Backend {
                   "algorithm " +
                       std::string(to_string(options.algorithm)));
     }
-    return std::make_unique<HopperPlan>(*this, mask.prepared(), options, multiprocessors_);
+    return std::make_unique<HopperPlan>(*this, mask.prepared(), true, options, multiprocessors_);
   }
 
   Buffer allocate(std::size_t bytes) const override {
@@ -226,7 +224,7 @@ DeviceArray<std::int32_t> upload_order(std::span<const std::int32_t> order, std:
 }
 
 HopperPlan::HopperPlan(const HopperBackend& backend,
-                       std::shared_ptr<const hopper::PreparedMask> mask,
+                       std::shared_ptr<const hopper::PreparedMask> mask, bool follows,
                        const PrepareOptions& options, int multiprocessors)
     : backend_(backend), multiprocessors_(multiprocessors), mask_(std::move(mask)) {
   counters_ = DeviceArray<hopper::Counters>(std::size_t{kCallsInFlight});
@@ -234,6 +232,9 @@ HopperPlan::HopperPlan(const HopperBackend& backend,
         "clearing the counters");
   q_order_ = upload_order(options.q_order, mask_->shape.n_q, "q_order");
   kv_order_ = upload_order(options.kv_order, mask_->shape.n_k, "kv_order");
+  if (options.backward) {
+    backward_.emplace(mask_, follows, q_order_.data(), kv_order_.data(), multiprocessors_);
+  }
 }
 
 std::optional<std::array<TensorView, 3>> HopperPlan::in_mask_order(const ForwardArgs& args,
@@ -338,6 +339,21 @@ void HopperPlan::forward(const ForwardArgs& args) const {
     check(hopper::scan_flags(*scan, stream), "launching the scan of flags");
   }
   check(kernel.launch(params, multiprocessors_, stream), "launching the forward kernels");
+}
+
+void HopperPlan::backward(const BackwardArgs& args) const {
+  check_prepared(backward_.has_value());
+  validate(args, mask_->shape);
+  if (const auto sentence = hopper::supports_backward(args)) {
+    throw Error(ErrorCode::unsupported, *sentence);
+  }
+  check_workspace(args, backward_workspace(args));
+  backward_->run(args);
+}
+
+std::size_t HopperPlan::backward_workspace(const BackwardArgs& args) const {
+  check_prepared(backward_.has_value());
+  return backward_->workspace(args);
 }
 
 }  // namespace

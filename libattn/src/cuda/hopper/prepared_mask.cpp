@@ -6,6 +6,7 @@
 #include <span>
 
 #include "attn/error.hpp"
+#include "cuda/hopper/backward_params.hpp"
 #include "cuda/hopper/kernels.hpp"
 
 namespace attn::hopper {
@@ -40,7 +41,7 @@ PreparedTiles upload_tiles(const Layout& layout, int groups) {
 }
 
 std::vector<int> tile_heights() {
-  std::vector<int> heights;
+  std::vector<int> heights{kBackwardRows / kQuadrant};
   for (const Kernel& kernel : kernels()) {
     const int groups = kernel.block_m / kQuadrant;
     if (std::find(heights.begin(), heights.end(), groups) == heights.end()) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The instructions of sm_90a that cuda::ptx lacks: wgmma, setmaxnreg, stmatrix, named barriers.
+// The instructions of sm_90a that cuda::ptx lacks: wgmma, setmaxnreg, stmatrix and
+// ldmatrix, named barriers.
 // PTX ISA, sections "Asynchronous warpgroup level matrix multiply-accumulate", "setmaxnreg",
 // "stmatrix" and "bar".
 #pragma once
@@ -59,6 +60,14 @@ __device__ __forceinline__ void store_matrix_x4(std::uint32_t address, std::uint
                : "memory");
 }
 
+/// The reverse of store_matrix_x4.
+__device__ __forceinline__ void load_matrix_x4(std::uint32_t address, std::uint32_t (&m)[4]) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(m[0]), "=r"(m[1]), "=r"(m[2]), "=r"(m[3])
+               : "r"(address)
+               : "memory");
+}
+
 // --- wgmma ---------------------------------------------------------------------------------------
 
 /// Orders earlier register and shared-memory accesses before the wgmmas that follow.
@@ -102,6 +111,11 @@ __device__ __forceinline__ std::uint64_t matrix_descriptor(std::uint32_t address
 }
 
 // One asm statement a shape: the list of accumulators is part of the text.
+#define BLOCKFILL_LIST_16 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
+#define BLOCKFILL_ACCUMULATORS_16                                                                 \
+  "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]), \
+      "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]),    \
+      "+f"(d[15])
 #define BLOCKFILL_LIST_32                                                  \
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
   "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
@@ -136,12 +150,22 @@ __device__ __forceinline__ std::uint64_t matrix_descriptor(std::uint32_t address
                : BLOCKFILL_ACCUMULATORS_##N                                                        \
                : "l"(a), "l"(b), "r"(keep))
 
-// d (+)= A B, A in registers, B in shared memory with its columns contiguous.
-#define BLOCKFILL_WGMMA_RS(SHAPE, TYPE, N, A0, A1, A2, A3, B, KEEP)                                \
+// d (+)= At B, both in shared memory with the summed axis outermost.
+#define BLOCKFILL_WGMMA_SS_COLUMNS(SHAPE, TYPE, N, A, B, KEEP)                                     \
   asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" KEEP                                           \
                ", 0;\n"                                                                            \
                "wgmma.mma_async.sync.aligned." SHAPE ".f32." TYPE "." TYPE " {" BLOCKFILL_LIST_##N \
-               "}, {%" A0 ", %" A1 ", %" A2 ", %" A3 "}, %" B ", p, 1, 1, 1;\n}"                   \
+               "}, %" A ", %" B ", p, 1, 1, 1, 1;\n}"                                              \
+               : BLOCKFILL_ACCUMULATORS_##N                                                        \
+               : "l"(a), "l"(b), "r"(keep))
+
+// d (+)= A B, A in registers, B in shared memory: BY = 1 with its columns contiguous, BY = 0 with
+// the summed axis contiguous.
+#define BLOCKFILL_WGMMA_RS(SHAPE, TYPE, N, A0, A1, A2, A3, B, KEEP, BY)                            \
+  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" KEEP                                           \
+               ", 0;\n"                                                                            \
+               "wgmma.mma_async.sync.aligned." SHAPE ".f32." TYPE "." TYPE " {" BLOCKFILL_LIST_##N \
+               "}, {%" A0 ", %" A1 ", %" A2 ", %" A3 "}, %" B ", p, 1, 1, " BY ";\n}"              \
                : BLOCKFILL_ACCUMULATORS_##N                                                        \
                : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "l"(b), "r"(keep))
 
@@ -170,18 +194,50 @@ __device__ __forceinline__ void wgmma_rs(float (&d)[kCount], std::uint32_t a0, s
   static_assert(kCount == 32 || kCount == 64, "wgmma is instantiated for N = 64 and 128");
   constexpr bool kBf16 = std::is_same_v<T, __nv_bfloat16>;
   if constexpr (kCount == 32 && kBf16) {
-    BLOCKFILL_WGMMA_RS("m64n64k16", "bf16", 32, "32", "33", "34", "35", "36", "37");
+    BLOCKFILL_WGMMA_RS("m64n64k16", "bf16", 32, "32", "33", "34", "35", "36", "37", "1");
   } else if constexpr (kCount == 32) {
-    BLOCKFILL_WGMMA_RS("m64n64k16", "f16", 32, "32", "33", "34", "35", "36", "37");
+    BLOCKFILL_WGMMA_RS("m64n64k16", "f16", 32, "32", "33", "34", "35", "36", "37", "1");
   } else if constexpr (kBf16) {
-    BLOCKFILL_WGMMA_RS("m64n128k16", "bf16", 64, "64", "65", "66", "67", "68", "69");
+    BLOCKFILL_WGMMA_RS("m64n128k16", "bf16", 64, "64", "65", "66", "67", "68", "69", "1");
   } else {
-    BLOCKFILL_WGMMA_RS("m64n128k16", "f16", 64, "64", "65", "66", "67", "68", "69");
+    BLOCKFILL_WGMMA_RS("m64n128k16", "f16", 64, "64", "65", "66", "67", "68", "69", "1");
   }
 }
 
+/// d = A Bt + (keep ? d : 0) for a 64 x 16 A in registers and a 64 x 16 B.
+template <class T>
+__device__ __forceinline__ void wgmma_rs_rows(float (&d)[32], std::uint32_t a0, std::uint32_t a1,
+                                              std::uint32_t a2, std::uint32_t a3, std::uint64_t b,
+                                              int keep) {
+  if constexpr (std::is_same_v<T, __nv_bfloat16>) {
+    BLOCKFILL_WGMMA_RS("m64n64k16", "bf16", 32, "32", "33", "34", "35", "36", "37", "0");
+  } else {
+    BLOCKFILL_WGMMA_RS("m64n64k16", "f16", 32, "32", "33", "34", "35", "36", "37", "0");
+  }
+}
+
+/// d = At B + (keep ? d : 0) for a 16 x 64 A and a 16 x N B; d has N / 2 registers a thread.
+template <class T, int kCount>
+__device__ __forceinline__ void wgmma_ss_columns(float (&d)[kCount], std::uint64_t a,
+                                                 std::uint64_t b, int keep) {
+  static_assert(kCount == 16 || kCount == 32, "this product is instantiated for N = 32 and 64");
+  constexpr bool kBf16 = std::is_same_v<T, __nv_bfloat16>;
+  if constexpr (kCount == 16 && kBf16) {
+    BLOCKFILL_WGMMA_SS_COLUMNS("m64n32k16", "bf16", 16, "16", "17", "18");
+  } else if constexpr (kCount == 16) {
+    BLOCKFILL_WGMMA_SS_COLUMNS("m64n32k16", "f16", 16, "16", "17", "18");
+  } else if constexpr (kBf16) {
+    BLOCKFILL_WGMMA_SS_COLUMNS("m64n64k16", "bf16", 32, "32", "33", "34");
+  } else {
+    BLOCKFILL_WGMMA_SS_COLUMNS("m64n64k16", "f16", 32, "32", "33", "34");
+  }
+}
+
+#undef BLOCKFILL_WGMMA_SS_COLUMNS
 #undef BLOCKFILL_WGMMA_SS
 #undef BLOCKFILL_WGMMA_RS
+#undef BLOCKFILL_LIST_16
+#undef BLOCKFILL_ACCUMULATORS_16
 #undef BLOCKFILL_LIST_32
 #undef BLOCKFILL_ACCUMULATORS_32
 #undef BLOCKFILL_LIST_64

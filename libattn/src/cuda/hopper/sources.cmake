@@ -8,3 +8,6 @@ set(BLOCKFILL_HOPPER_KERNELS
     "bf16 | 128 | 2 | 128 | 2 | 3"
     "f16  |  64 | 3 | 128 | 4 | 4"
     "f16  | 128 | 2 | 128 | 2 | 3")
+
+# Those of the backward pass: dtype | head_dim
+set(BLOCKFILL_HOPPER_BACKWARD_KERNELS "bf16 | 64" "bf16 | 128" "f16 | 64" "f16 | 128")

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The backward pass of the Hopper backend on the masks that its peers were measured on: N = 16384,
+// B = 4, bf16, H = 16 at head_dim 128 and H = 32 at head_dim 64. Prints the medians with and
+// without the promise of the same bits, what the promise costs, the rate at 10 B H D flops a pair
+// of the 64x64 quadrants that hold anything, and the worst error of sampled gradients against fp64.
+//
+//     hopper_backward_bench [--samples S] [--dim D] [MASK[@PIPELINE]...]
+//
+// A MASK is a text for masks::make. With a PIPELINE the mask is reordered, the tensors stay in the
+// mask's own order, and the time includes following the permutations.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "attn/attention.hpp"
+#include "masks/mask.hpp"
+#include "random_bf16.hpp"
+#include "reorder/csr.hpp"
+#include "reorder/permutation.hpp"
+#include "reorder/pipeline.hpp"
+
+namespace {
+
+constexpr std::int64_t kBatch = 4;
+
+/// A tensor on the host and on the device.
+struct Operand {
+  std::vector<std::uint16_t> host;
+  attn::Buffer memory;
+  attn::TensorView view;
+
+  Operand(const attn::Backend& backend, const std::array<std::int64_t, 4>& shape,
+          std::uint64_t seed)
+      : host(
+            random_bf16(static_cast<std::size_t>(shape[0] * shape[1] * shape[2] * shape[3]), seed)),
+        memory(backend.allocate(host.size() * 2)),
+        view(attn::contiguous(memory.get(), attn::DType::bf16, shape)) {
+    backend.copy_in(memory.get(), host.data(), host.size() * 2);
+  }
+  void fetch(const attn::Backend& backend) {
+    backend.copy_out(host.data(), memory.get(), host.size() * 2);
+  }
+  [[nodiscard]] double at(std::size_t n) const { return attn::bfloat16_to_float(host[n]); }
+};
+
+struct Problem {
+  std::int64_t n, dim, heads;
+  std::array<std::int64_t, 4> shape;
+  Operand q, k, v, o, d_o, dq, dk, dv;
+  std::vector<float> lse;
+  attn::Buffer device_lse;
+  attn::TensorView lse_view;
+
+  Problem(const attn::Backend& backend, std::int64_t tokens, std::int64_t head_dim)
+      : n(tokens),
+        dim(head_dim),
+        heads(2048 / head_dim),
+        shape{kBatch, heads, n, dim},
+        q(backend, shape, 1),
+        k(backend, shape, 2),
+        v(backend, shape, 3),
+        o(backend, shape, 4),
+        d_o(backend, shape, 5),
+        dq(backend, shape, 6),
+        dk(backend, shape, 7),
+        dv(backend, shape, 8),
+        lse(static_cast<std::size_t>(kBatch * heads * n)),
+        device_lse(backend.allocate(lse.size() * 4)),
+        lse_view(attn::contiguous(device_lse.get(), attn::DType::f32, {kBatch, heads, n, 1})) {}
+
+  [[nodiscard]] attn::BackwardArgs args(bool deterministic) const {
+    attn::BackwardArgs a;
+    a.q = q.view;
+    a.k = k.view;
+    a.v = v.view;
+    a.o = o.view;
+    a.d_o = d_o.view;
+    a.lse = lse_view;
+    a.dq = dq.view;
+    a.dk = dk.view;
+    a.dv = dv.view;
+    a.deterministic = deterministic;
+    return a;
+  }
+};
+
+/// Of some rows of dQ, dK and dV the worst error, given the device's own O and LSE.
+class Sampler {
+ public:
+  Sampler(const attn::Backend& backend, Problem& p, const reorder::Csr& mask) : p_(p), mask_(mask) {
+    for (Operand* tensor : {&p.o, &p.dq, &p.dk, &p.dv}) tensor->fetch(backend);
+    backend.copy_out(p.lse.data(), p.device_lse.get(), p.lse.size() * 4);
+  }
+
+  double worst() {
+    std::mt19937_64 random(7);
+    for (int sample = 0; sample < 24; ++sample) {
+      const auto head =
+          static_cast<std::size_t>(random() % static_cast<std::uint64_t>(kBatch * p_.heads));
+      const auto row = static_cast<std::int32_t>(random() % static_cast<std::uint64_t>(p_.n));
+      check_query(head, row);
+      check_key(head, sample < 4 ? sample : row);
+    }
+    return worst_;
+  }
+
+ private:
+  [[nodiscard]] std::size_t place(std::size_t head, std::int32_t row) const {
+    return (head * static_cast<std::size_t>(p_.n) + static_cast<std::size_t>(row)) *
+           static_cast<std::size_t>(p_.dim);
+  }
+  [[nodiscard]] double dot(const Operand& a, std::size_t x, const Operand& b, std::size_t y) const {
+    double sum = 0;
+    for (std::size_t d = 0; d < static_cast<std::size_t>(p_.dim); ++d) {
+      sum += a.at(x + d) * b.at(y + d);
+    }
+    return sum;
+  }
+
+  struct Weights {
+    double p, ds;
+  };
+  [[nodiscard]] Weights weights(std::size_t query, std::size_t key) const {
+    const double scale = 1 / std::sqrt(static_cast<double>(p_.dim));
+    const double p = std::exp(scale * dot(p_.q, query, p_.k, key) -
+                              double{p_.lse[query / static_cast<std::size_t>(p_.dim)]});
+    return {p, scale * p * (dot(p_.d_o, query, p_.v, key) - dot(p_.d_o, query, p_.o, query))};
+  }
+
+  void compare(const Operand& got, std::size_t at, const std::vector<double>& want) {
+    for (std::size_t d = 0; d < want.size(); ++d) {
+      const double error = std::abs(got.at(at + d) - want[d]);
+      worst_ = std::isnan(error) ? INFINITY : std::max(worst_, error);
+    }
+  }
+
+  void check_query(std::size_t head, std::int32_t i) {
+    std::vector<double> dq(static_cast<std::size_t>(p_.dim), 0.0);
+    const std::size_t query = place(head, i);
+    for (const std::int32_t j : mask_.view().row(i)) {
+      const std::size_t key = place(head, j);
+      const Weights w = weights(query, key);
+      for (std::size_t d = 0; d < dq.size(); ++d) dq[d] += w.ds * p_.k.at(key + d);
+    }
+    compare(p_.dq, query, dq);
+  }
+
+  void check_key(std::size_t head, std::int32_t j) {
+    std::vector<double> dk(static_cast<std::size_t>(p_.dim), 0.0);
+    std::vector<double> dv = dk;
+    const std::size_t key = place(head, j);
+    for (std::int32_t i = 0; i < p_.n; ++i) {
+      const auto row = mask_.view().row(i);
+      if (!std::binary_search(row.begin(), row.end(), j)) continue;
+      const std::size_t query = place(head, i);
+      const Weights w = weights(query, key);
+      for (std::size_t d = 0; d < dk.size(); ++d) {
+        dk[d] += w.ds * p_.q.at(query + d);
+        dv[d] += w.p * p_.d_o.at(query + d);
+      }
+    }
+    compare(p_.dk, key, dk);
+    compare(p_.dv, key, dv);
+  }
+
+  Problem& p_;
+  const reorder::Csr& mask_;
+  double worst_ = 0;
+};
+
+double median(std::vector<double> seconds) {
+  std::sort(seconds.begin(), seconds.end());
+  return seconds[seconds.size() / 2];
+}
+
+/// Says where a run stands, for those who wait.
+void say(const char* what) {
+  std::fprintf(stderr, "  %s\n", what);
+}
+
+void run(const std::vector<std::string>& names, const std::vector<std::int64_t>& dims,
+         int samples) {
+  const attn::Backend& backend = attn::backend("hopper");
+  for (const std::int64_t dim : dims) {
+    std::unique_ptr<Problem> problem;
+    for (const std::string& name : names) {
+      const std::size_t at = name.find('@');
+      const masks::Mask mask = masks::make(name.substr(0, at));
+      reorder::Ordering ordering =
+          reorder::Ordering::identity(mask.pattern.view().n_rows, mask.pattern.view().n_cols);
+      attn::PrepareOptions options{.backward = true};
+      reorder::Csr permuted;
+      if (at != std::string::npos) {
+        const auto registry = reorder::Registry::with_builtins();
+        ordering = reorder::Pipeline::parse(name.substr(at + 1), registry)
+                       .run(mask.pattern.view(), {})
+                       .ordering;
+        permuted = reorder::permute(mask.pattern.view(), ordering);
+        options.q_order = ordering.rows.new_to_old();
+        options.kv_order = ordering.cols.new_to_old();
+      }
+      const reorder::CsrView view = at == std::string::npos ? mask.pattern.view() : permuted.view();
+      const attn::CsrPattern pattern{view.n_rows, view.n_cols, view.row_offsets, view.col_indices};
+      const attn::BlockMask tiles = attn::BlockMask::from_csr(pattern, {64, 64}, 0);
+      if (problem == nullptr || problem->n != view.n_rows) {
+        problem = nullptr;  // two at once may not fit
+        problem = std::make_unique<Problem>(backend, view.n_rows, dim);
+      }
+      Problem& p = *problem;
+      const auto plan = backend.prepare(tiles, options);
+      say(name.c_str());
+      plan->forward(
+          {.q = p.q.view, .k = p.k.view, .v = p.v.view, .o = p.o.view, .lse = p.lse_view});
+      double medians[2];
+      double least[2];
+      double errors[2];
+      for (const bool deterministic : {true, false}) {
+        attn::BackwardArgs args = p.args(deterministic);
+        args.workspace_bytes = plan->backward_workspace(args);
+        const attn::Buffer workspace = backend.allocate(args.workspace_bytes);
+        args.workspace = workspace.get();
+        const auto work = [&] { plan->backward(args); };
+        (void)backend.time([] {}, 1);  // waits for what is under way
+        say(deterministic ? "ordered" : "unordered");
+        (void)backend.time(work, 2);
+        say("sampled gradients");
+        errors[deterministic] = Sampler(backend, p, mask.pattern).worst();
+        const std::vector<double> seconds = backend.time(work, samples);
+        medians[deterministic] = median(seconds);
+        least[deterministic] = *std::min_element(seconds.begin(), seconds.end());
+      }
+      const auto quadrants = static_cast<double>(tiles.full_count() + tiles.partial_count());
+      const double flops = 10.0 * static_cast<double>(kBatch * p.heads * dim) * 64 * 64 * quadrants;
+      std::printf(
+          "D=%-3ld %-32s %7.0f quads  ordered %8.3f ms (min %8.3f) %4.0f TF/s  unordered "
+          "%8.3f ms (min %8.3f)  cost %+5.1f %%  err %.1e %.1e\n",
+          dim, name.c_str(), quadrants, medians[1] * 1e3, least[1] * 1e3,
+          flops / medians[1] * 1e-12, medians[0] * 1e3, least[0] * 1e3,
+          (medians[1] / medians[0] - 1) * 100, errors[1], errors[0]);
+      std::fflush(stdout);
+    }
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::vector<std::string> names;
+  std::vector<std::int64_t> dims{128, 64};
+  int samples = 20;
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    if (argument == "--samples" && i + 1 < argc) {
+      samples = std::atoi(argv[++i]);
+    } else if (argument == "--dim" && i + 1 < argc) {
+      dims = {std::atoll(argv[++i])};
+    } else {
+      names.push_back(argument);
+    }
+  }
+  if (names.empty()) {
+    for (const char* name : {"dense", "causal", "window128", "causal_window256",
+                             "longformer_w256_g64", "bigbird_w96_g64_r3", "alpaca_like_mean270",
+                             "docs_mean1024", "tree64_packed", "cdw_sinks"}) {
+      names.push_back(std::string("peer:") + name);
+    }
+    names.emplace_back("peer:longformer_w128_dil8_g16@peel|rcm");
+    names.emplace_back("peer:shuffled_docs1024@rcm");
+  }
+  const std::string& why = attn::backend("hopper").info().unavailable;
+  if (!why.empty()) {
+    std::printf("skipped: the backend hopper cannot run here: %s\n", why.c_str());
+    return 77;
+  }
+  try {
+    run(names, dims, samples);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "hopper_backward_bench: %s\n", error.what());
+    return 1;
+  }
+  return 0;
+}

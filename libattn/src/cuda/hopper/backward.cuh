@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A backward pass as a kernel: one warp loads, two warpgroups compute, CTAs live for the whole
+// launch and take items from a counter.
+#pragma once
+
+#include "cuda/hopper/backward_computer.cuh"
+#include "cuda/hopper/backward_fused.cuh"
+#include "cuda/hopper/backward_loader.cuh"
+
+namespace attn::hopper {
+
+template <class Config>
+__global__ void __launch_bounds__(Config::kThreads, 1)
+    backward_kernel(const __grid_constant__ BackwardParams p) {
+  extern __shared__ std::uint8_t dynamic_shared[];
+  auto& shared = *reinterpret_cast<BackwardStorage<Config>*>(
+      dynamic_shared + (1024 - shared_address(dynamic_shared) % 1024) % 1024);
+
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < Config::kItemSlots; ++i) {
+      cuda::ptx::mbarrier_init(&shared.item_full[i], 1);
+      cuda::ptx::mbarrier_init(&shared.item_empty[i], 4 * Config::kGroups);
+    }
+    for (int i = 0; i < Config::kStages; ++i) {
+      cuda::ptx::mbarrier_init(&shared.step_full[i], 1);
+      cuda::ptx::mbarrier_init(&shared.step_empty[i], 4 * Config::kGroups);
+    }
+    if constexpr (Config::kFused) {
+      cuda::ptx::mbarrier_init(&shared.turns.dq_full, 4 * Config::kGroups);
+      cuda::ptx::mbarrier_init(&shared.turns.dq_empty, 1);
+    }
+    cuda::ptx::fence_mbarrier_init(cuda::ptx::sem_release, cuda::ptx::scope_cluster);
+  }
+  __syncthreads();
+
+  const int warpgroup = __shfl_sync(0xFFFFFFFFU, threadIdx.x / 128, 0);
+  if (warpgroup == 0) {
+    ptx::give_registers<Config::kLoadRegisters>();
+    if (threadIdx.x == 0) BackwardLoader<Config>(p, shared).run();
+    if constexpr (Config::kFused) {
+      if (threadIdx.x == 32) add_dq<Config>(p, shared);
+    }
+  } else {
+    ptx::take_registers<Config::kComputeRegisters>();
+    using Computer =
+        std::conditional_t<Config::kFused, FusedComputer<Config>, BackwardComputer<Config>>;
+    Computer(p, shared, warpgroup - 1).run();
+  }
+}
+
+}  // namespace attn::hopper

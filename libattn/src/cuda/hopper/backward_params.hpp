@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The arguments of the kernels of one backward pass.
+#pragma once
+
+#include <cuda.h>
+
+#include <cstdint>
+
+#include "cuda/hopper/params.hpp"
+
+namespace attn::hopper {
+
+/// State that the kernels of one call share, in its workspace; cleared by the first of them.
+struct BackwardState {
+  std::uint32_t next_item[2];  ///< of the pass over rows, of the pass over keys
+  std::uint32_t redo[2];       ///< some row of dQ, of dK or dV needs the safe path
+};
+
+/// Rows of stationary tiles of one (batch of the) mask.
+struct BackwardItem {
+  std::int32_t tile;
+  std::int32_t batch;  ///< of a per-batch mask, else 0
+};
+
+/// What one pass walks: items longest first, as DeviceMask's are scheduled (schedule.cuh).
+struct BackwardSchedule {
+  const BackwardItem* items;
+  std::int32_t n_items;
+  std::int32_t heavy_items;
+  std::int32_t heads;       ///< of the tensors whose gradient the pass writes
+  std::int32_t repeats;     ///< (batch, head) pairs that walk each item
+  std::int32_t head_group;  ///< of which so many run side by side
+  std::uint32_t work_count;
+};
+
+/// A matrix of rows that a pass writes: one row of the tensor for each of the mask's.
+struct Written {
+  void* data;
+  Strides strides;
+  const std::int32_t* order;  ///< new_to_old, or null
+};
+
+/// Where the dQ of a step goes: the place of its 64 queries, and how many steps come before it
+/// there. kNoPlace ends the stream.
+struct DqTurn {
+  std::uint32_t place;
+  std::uint32_t rank;
+};
+inline constexpr std::uint32_t kNoPlace = 0xFFFFFFFFU;
+
+/// Sums of dQ while key tiles add to them, of 64 queries a place: [batch][head][query block]. In a
+/// place [2][head_dim / 16][128][4] floats: thread t of warpgroup w holds, of its half of the
+/// columns, d[4 j .. 4 j + 3] at [w][j][t].
+struct DqSums {
+  float* sums;                 ///< null when dQ has a pass of its own
+  std::uint32_t* turns;        ///< of each place, the steps that have been added
+  const std::uint32_t* ranks;  ///< beside DeviceColumns::strips
+  bool ordered;
+};
+
+struct BackwardParams {
+  CUtensorMap q_map, k_map, v_map, d_o_map;  ///< in the mask's order, in boxes of 64 rows
+  DeviceMask mask;                           ///< in tiles of kBackwardRows queries
+  DeviceColumns columns;
+  BackwardSchedule rows, keys;
+  BackwardState* state;
+  const void *q, *k, *v, *d_o;  ///< as the maps see them
+  Strides q_strides, k_strides, v_strides, d_o_strides;
+  float* lse_log2;  ///< [batch, heads, padded_q] in the mask's order, +inf where no key is allowed
+  float* delta;     ///< likewise, sums of dO * O
+  DqSums dq_sums;
+  Written dq, dk, dv;
+  const void* o;           ///< as the caller keeps them, and so
+  const void* caller_d_o;  ///< is this
+  const float* lse;        ///< and this
+  Strides o_strides, caller_d_o_strides, lse_strides;
+  std::int32_t batch, heads, group, n_q, n_k;
+  std::int32_t padded_q;  ///< n_q, up to whole tiles
+  float scale;
+  float scale_log2;
+};
+
+/// Rows of a stationary tile: two warpgroups of 64.
+inline constexpr int kBackwardRows = 128;
+
+}  // namespace attn::hopper

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cuda/hopper/backward_plan.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdlib>
+#include <string_view>
+#include <utility>
+
+#include "cuda/hopper/backward_kernels.hpp"
+#include "cuda/hopper/kernels.hpp"
+#include "cuda/hopper/operands.hpp"
+#include "cuda/hopper/tensor_map.hpp"
+
+namespace attn::hopper {
+namespace {
+
+using cuda::check;
+
+/// What streams past the heads that run side by side stays in a half of the L2 cache.
+constexpr std::int64_t kCacheBytes = 24 << 20;
+
+/// TMA and bulk copies read from the workspace.
+constexpr std::size_t kPlaceAlignment = 128;
+
+const BackwardKernel* find_kernel(const TensorView& q) {
+  for (const BackwardKernel& kernel : backward_kernels()) {
+    if (kernel.dtype == q.dtype && kernel.head_dim == q.width()) return &kernel;
+  }
+  return nullptr;
+}
+
+template <class T>
+std::vector<T> download(const T* device, std::size_t count) {
+  std::vector<T> host(count);
+  if (count == 0) return host;
+  check(cudaMemcpy(host.data(), device, count * sizeof(T), cudaMemcpyDeviceToHost),
+        "copying a list from the device");
+  return host;
+}
+
+/// Hands out pieces of the workspace; with a null base it only counts.
+class Pieces {
+ public:
+  explicit Pieces(void* base) : base_(static_cast<std::byte*>(base)) {}
+
+  template <class T>
+  T* take(std::size_t count) {
+    used_ = (used_ + kPlaceAlignment - 1) / kPlaceAlignment * kPlaceAlignment;
+    std::byte* const place = base_ == nullptr ? nullptr : base_ + used_;
+    used_ += count * sizeof(T);
+    return reinterpret_cast<T*>(place);
+  }
+  [[nodiscard]] std::size_t used() const { return used_; }
+
+ private:
+  std::byte* base_;
+  std::size_t used_ = 0;
+};
+
+/// Where one call keeps what in its workspace.
+struct Workspace {
+  BackwardState* state;
+  float* lse_log2;
+  float* delta;
+  float* dq_sums;
+  std::uint32_t* dq_turns;
+  void *q, *d_o, *k, *v;  ///< in the mask's order; null where it is the caller's
+  std::size_t bytes;
+
+  Workspace(void* memory, const BackwardArgs& args, std::int64_t padded_q, bool orders_q,
+            bool orders_kv, std::int64_t dq_places) {
+    // The caller's boundary is coarser than that of the pieces.
+    constexpr std::size_t kSlack = kPlaceAlignment - kWorkspaceAlignment;
+    const auto address = reinterpret_cast<std::uintptr_t>(memory);
+    void* const base = memory == nullptr
+                           ? nullptr
+                           : static_cast<std::byte*>(memory) +
+                                 (kPlaceAlignment - address % kPlaceAlignment) % kPlaceAlignment;
+    Pieces pieces(base);
+    const auto stats = static_cast<std::size_t>(args.q.batch() * args.q.heads() * padded_q);
+    state = pieces.take<BackwardState>(1);
+    lse_log2 = pieces.take<float>(stats);
+    delta = pieces.take<float>(stats);
+    const auto places = static_cast<std::size_t>(dq_places);
+    dq_sums = pieces.take<float>(places * kQuadrant * static_cast<std::size_t>(args.q.width()));
+    dq_turns = pieces.take<std::uint32_t>(places);
+    const auto copy = [&](const TensorView& tensor, bool ordered) {
+      return pieces.take<std::uint16_t>(ordered ? static_cast<std::size_t>(tensor.elements()) : 0);
+    };
+    q = copy(args.q, orders_q);
+    d_o = copy(args.d_o, orders_q);
+    k = copy(args.k, orders_kv);
+    v = copy(args.v, orders_kv);
+    bytes = pieces.used() + kSlack;
+  }
+};
+
+/// The tensor in the mask's order: itself, or a copy at `place`.
+TensorView in_order(const TensorView& tensor, const std::int32_t* order, void* place,
+                    int multiprocessors, cudaStream_t stream) {
+  if (order == nullptr || tensor.elements() == 0) return tensor;
+  const TensorView copy = contiguous(place, tensor.dtype, tensor.shape);
+  check(gather_rows({.source = tensor.data,
+                     .strides = strides_of(tensor),
+                     .order = order,
+                     .destination = place,
+                     .heads = static_cast<std::int32_t>(tensor.heads()),
+                     .rows = static_cast<std::int32_t>(tensor.rows()),
+                     .chunks_per_row = static_cast<std::int32_t>(tensor.width() / 8),
+                     .chunks = tensor.elements() / 8},
+                    multiprocessors, stream),
+        "launching a gather");
+  return copy;
+}
+
+/// Queries, up to whole tiles.
+std::int64_t padded_rows(const BackwardArgs& args) {
+  return (args.q.rows() + kBackwardRows - 1) / kBackwardRows * kBackwardRows;
+}
+
+void describe(const TensorView& tensor, CUtensorMap& map, const void*& data, Strides& strides) {
+  data = tensor.data;
+  strides = strides_of(tensor);
+  if (tensor.elements() != 0) map = tensor_map(tensor, kQuadrant);
+}
+
+}  // namespace
+
+void prepare_backward_kernels() {
+  for (const BackwardKernel& kernel : backward_kernels()) {
+    check(kernel.prepare(), "raising a backward kernel's shared-memory limit");
+  }
+}
+
+std::optional<std::string> supports_backward(const BackwardArgs& args) {
+  if (find_kernel(args.q) == nullptr) {
+    return "backend hopper has backward kernels for f16 and bf16 with head_dim 64 and 128, but Q "
+           "is " +
+           std::string(to_string(args.q.dtype)) + " with head_dim " +
+           std::to_string(args.q.width());
+  }
+  for (const auto& [name, tensor] : {std::pair{"Q", &args.q},
+                                     {"K", &args.k},
+                                     {"V", &args.v},
+                                     {"O", &args.o},
+                                     {"dO", &args.d_o},
+                                     {"dQ", &args.dq},
+                                     {"dK", &args.dk},
+                                     {"dV", &args.dv}}) {
+    if (auto sentence = check_layout(name, *tensor)) return sentence;
+  }
+  return std::nullopt;
+}
+
+BackwardPlan::BackwardPlan(std::shared_ptr<const PreparedMask> mask, bool follows,
+                           const std::int32_t* q_order, const std::int32_t* kv_order,
+                           int multiprocessors)
+    : mask_(std::move(mask)),
+      q_order_(q_order),
+      kv_order_(kv_order),
+      multiprocessors_(multiprocessors) {
+  const MaskShape& shape = mask_->shape;
+  const auto masks = static_cast<std::size_t>(shape.batch) * static_cast<std::size_t>(shape.heads);
+  const std::int32_t row_tiles = (shape.n_q + kBackwardRows - 1) / kBackwardRows;
+  const std::int32_t key_tiles = (shape.n_k + kStripKeys - 1) / kStripKeys;
+  std::vector<std::int64_t> row_steps(masks * static_cast<std::size_t>(row_tiles));
+  std::vector<std::int64_t> key_steps(masks * static_cast<std::size_t>(key_tiles));
+  std::vector<std::int32_t> offsets;
+  if (!follows) {
+    const auto tiles = download(rows().rows, row_steps.size());
+    std::transform(tiles.begin(), tiles.end(), row_steps.begin(),
+                   [](const WorkItem& row) { return row.n_tiles; });
+    offsets = download(mask_->column_offsets.data(), key_steps.size() + 1);
+    for (std::size_t c = 0; c < key_steps.size(); ++c) key_steps[c] = offsets[c + 1] - offsets[c];
+  }
+  row_items_ = sort_items(row_steps, row_tiles);
+  key_items_ = sort_items(key_steps, key_tiles);
+  if (!follows) rank_strips(offsets);
+}
+
+DeviceMask BackwardPlan::rows() const {
+  DeviceMask rows = mask_->device_mask(kBackwardRows / kQuadrant, 1, multiprocessors_);
+  rows.q_order = q_order_;
+  rows.kv_order = kv_order_;
+  return rows;
+}
+
+void BackwardPlan::rank_strips(const std::vector<std::int32_t>& offsets) {
+  const auto strips = download(mask_->by_column.data(), static_cast<std::size_t>(offsets.back()));
+  std::vector<std::uint32_t> ranks(strips.size());
+  const MaskShape& shape = mask_->shape;
+  const auto blocks = static_cast<std::size_t>(mask_->row_blocks);
+  const auto heads = static_cast<std::size_t>(shape.heads);
+  std::vector<std::uint32_t> visits(static_cast<std::size_t>(shape.batch) * heads * blocks);
+  for (const BackwardItem& place : key_items_.places) {
+    for (std::size_t h = 0; h < heads; ++h) {
+      const std::size_t mask = static_cast<std::size_t>(place.batch) * heads + h;
+      const std::size_t column =
+          mask * static_cast<std::size_t>(mask_->key_tiles) + static_cast<std::size_t>(place.tile);
+      for (auto s = static_cast<std::size_t>(offsets[column]);
+           s < static_cast<std::size_t>(offsets[column + 1]); ++s) {
+        const std::uint32_t block = strips[s].block & ((1U << kKeyTileBits) - 1);
+        ranks[s] = visits[mask * blocks + block]++;
+      }
+    }
+  }
+  ranks_ = cuda::DeviceArray<std::uint32_t>(std::span<const std::uint32_t>(ranks));
+}
+
+bool BackwardPlan::fused() const {
+  if (ranks_.size() == 0) return false;
+  const char* const forced = std::getenv("BLOCKFILL_BACKWARD");
+  return forced != nullptr && std::string_view(forced) == "one";
+}
+
+BackwardPlan::Items BackwardPlan::sort_items(const std::vector<std::int64_t>& steps,
+                                             std::int32_t tiles) const {
+  struct Item {
+    BackwardItem place;
+    std::int64_t length;
+  };
+  std::vector<Item> sorted;
+  for (std::int32_t b = 0; b < mask_->shape.batch; ++b) {
+    for (std::int32_t t = 0; t < tiles; ++t) {
+      Item item{{t, b}, 0};
+      for (std::int32_t h = 0; h < mask_->shape.heads; ++h) {
+        const std::int64_t mask = std::int64_t{b} * mask_->shape.heads + h;
+        item.length += steps[static_cast<std::size_t>(mask * tiles + t)];
+      }
+      sorted.push_back(item);
+    }
+  }
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const Item& a, const Item& b) { return a.length > b.length; });
+  Items result;
+  for (const Item& item : sorted) {
+    result.places.push_back(item.place);
+    result.lengths.push_back(item.length);
+    result.total += item.length;
+  }
+  result.items = cuda::DeviceArray<BackwardItem>(std::span<const BackwardItem>(result.places));
+  return result;
+}
+
+BackwardSchedule BackwardPlan::schedule(const Items& items, std::int64_t batch, std::int64_t heads,
+                                        std::int64_t bytes_per_head) const {
+  BackwardSchedule s{};
+  s.items = items.items.data();
+  s.n_items = static_cast<std::int32_t>(items.lengths.size());
+  s.heads = static_cast<std::int32_t>(heads);
+  s.repeats = static_cast<std::int32_t>((mask_->shape.batch == 1 ? batch : 1) * heads);
+  s.work_count = static_cast<std::uint32_t>(s.n_items) * static_cast<std::uint32_t>(s.repeats);
+  if (s.work_count == 0) return s;
+  s.head_group = static_cast<std::int32_t>(std::clamp<std::int64_t>(
+      kCacheBytes / std::max<std::int64_t>(bytes_per_head, 1), 1, s.repeats));
+  // Items that would start in the last group of heads and outlast it run before all others.
+  const std::int64_t group_time = items.total * s.head_group / multiprocessors_;
+  const std::int64_t mean = items.total / s.n_items;
+  const std::int64_t limit = std::max(group_time / 2, 2 * mean);
+  s.heavy_items = static_cast<std::int32_t>(
+      std::partition_point(items.lengths.begin(), items.lengths.end(),
+                           [limit](std::int64_t n) { return n > limit; }) -
+      items.lengths.begin());
+  return s;
+}
+
+std::int64_t BackwardPlan::dq_places(const BackwardArgs& args) const {
+  return fused() ? args.q.batch() * args.q.heads() * mask_->row_blocks : 0;
+}
+
+std::size_t BackwardPlan::workspace(const BackwardArgs& args) const {
+  return Workspace(nullptr, args, padded_rows(args), q_order_ != nullptr, kv_order_ != nullptr,
+                   dq_places(args))
+      .bytes;
+}
+
+void BackwardPlan::run(const BackwardArgs& args) const {
+  const auto stream = static_cast<cudaStream_t>(args.stream);
+  BackwardParams p{};
+  p.mask = rows();
+  p.columns = mask_->columns();
+  p.batch = static_cast<std::int32_t>(args.q.batch());
+  p.heads = static_cast<std::int32_t>(args.q.heads());
+  p.group = static_cast<std::int32_t>(args.q.heads() / args.k.heads());
+  p.n_q = static_cast<std::int32_t>(args.q.rows());
+  p.n_k = static_cast<std::int32_t>(args.k.rows());
+  p.padded_q = static_cast<std::int32_t>(padded_rows(args));
+  p.scale = args.scale.value_or(1.0F / std::sqrt(static_cast<float>(args.q.width())));
+  p.scale_log2 = p.scale * 1.44269504F;
+
+  const Workspace work(args.workspace, args, p.padded_q, q_order_ != nullptr, kv_order_ != nullptr,
+                       dq_places(args));
+  if (fused()) {
+    p.dq_sums = {work.dq_sums, work.dq_turns, ranks_.data(), args.deterministic};
+    // The turns stand behind the sums.
+    const auto* const end = work.dq_turns + dq_places(args);
+    check(cudaMemsetAsync(work.dq_sums, 0,
+                          static_cast<std::size_t>(reinterpret_cast<const std::byte*>(end) -
+                                                   reinterpret_cast<std::byte*>(work.dq_sums)),
+                          stream),
+          "clearing the sums of dQ");
+  }
+  p.state = work.state;
+  p.lse_log2 = work.lse_log2;
+  p.delta = work.delta;
+  const auto ordered = [&](const TensorView& tensor, const std::int32_t* order, void* place) {
+    return in_order(tensor, order, place, multiprocessors_, stream);
+  };
+  describe(ordered(args.q, q_order_, work.q), p.q_map, p.q, p.q_strides);
+  describe(ordered(args.d_o, q_order_, work.d_o), p.d_o_map, p.d_o, p.d_o_strides);
+  describe(ordered(args.k, kv_order_, work.k), p.k_map, p.k, p.k_strides);
+  describe(ordered(args.v, kv_order_, work.v), p.v_map, p.v, p.v_strides);
+
+  p.dq = {args.dq.data, strides_of(args.dq), q_order_};
+  p.dk = {args.dk.data, strides_of(args.dk), kv_order_};
+  p.dv = {args.dv.data, strides_of(args.dv), kv_order_};
+  p.o = args.o.data;
+  p.o_strides = strides_of(args.o);
+  p.caller_d_o = args.d_o.data;
+  p.caller_d_o_strides = strides_of(args.d_o);
+  p.lse = static_cast<const float*>(args.lse.data);
+  p.lse_strides = strides_of(args.lse);
+
+  const std::int64_t row_bytes = 4 * args.q.width();
+  p.rows = schedule(row_items_, p.batch, p.heads, row_bytes * p.n_k);
+  p.keys = schedule(key_items_, p.batch, args.k.heads(), row_bytes * p.n_q * p.group);
+  check(find_kernel(args.q)->launch(p, multiprocessors_, stream), "launching the backward kernels");
+}
+
+}  // namespace attn::hopper

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The host's side of the backward pass: schedules once, workspace and launches each call.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "attn/backend.hpp"
+#include "cuda/hopper/backward_params.hpp"
+#include "cuda/hopper/prepared_mask.hpp"
+#include "cuda/runtime.hpp"
+
+namespace attn::hopper {
+
+/// Raises the shared-memory limits of all kernels; once a device. Throws Error{device}.
+void prepare_backward_kernels();
+
+/// Nothing when some kernel takes these tensors, or a sentence why not.
+[[nodiscard]] std::optional<std::string> supports_backward(const BackwardArgs& args);
+
+class BackwardPlan {
+ public:
+  /// `follows`: the mask may be built again under the plan, so its lists are not looked at before a
+  /// call. Orders are device memory of the plan that owns this one, or null.
+  BackwardPlan(std::shared_ptr<const PreparedMask> mask, bool follows, const std::int32_t* q_order,
+               const std::int32_t* kv_order, int multiprocessors);
+
+  [[nodiscard]] std::size_t workspace(const BackwardArgs& args) const;
+
+  /// Enqueues all kernels of one call; arguments and workspace have been checked.
+  void run(const BackwardArgs& args) const;
+
+ private:
+  /// The items of one pass, longest first.
+  struct Items {
+    cuda::DeviceArray<BackwardItem> items;
+    std::vector<BackwardItem> places;
+    std::vector<std::int64_t> lengths;
+    std::int64_t total = 0;
+  };
+
+  /// From the number of steps of each tile of each mask, [mask][tile].
+  [[nodiscard]] Items sort_items(const std::vector<std::int64_t>& steps, std::int32_t tiles) const;
+
+  /// Of every strip by column, how many strips of its queries come before it when key tiles are
+  /// handed out in the order of key_items_.
+  void rank_strips(const std::vector<std::int32_t>& offsets);
+
+  /// Whether one pass makes all gradients. Not by itself yet: the environment's
+  /// BLOCKFILL_BACKWARD=one asks for it.
+  [[nodiscard]] bool fused() const;
+  /// Blocks of queries whose dQ is summed up in the workspace: all or none.
+  [[nodiscard]] std::int64_t dq_places(const BackwardArgs& args) const;
+
+  [[nodiscard]] BackwardSchedule schedule(const Items& items, std::int64_t batch,
+                                          std::int64_t heads, std::int64_t bytes_per_head) const;
+
+  [[nodiscard]] DeviceMask rows() const;
+
+  std::shared_ptr<const PreparedMask> mask_;
+  const std::int32_t* q_order_;
+  const std::int32_t* kv_order_;
+  int multiprocessors_;
+  Items row_items_, key_items_;
+  cuda::DeviceArray<std::uint32_t> ranks_;
+};
+
+}  // namespace attn::hopper

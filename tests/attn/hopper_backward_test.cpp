@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The gradients of the Hopper backend against fp64. Needs an H100 or H200.
+#include <cuda_runtime_api.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstdio>
+#include <cstring>
+#include <limits>
+#include <string>
+
+#include "attn/gradients.hpp"
+#include "attn/hopper_masks.hpp"
+
+namespace attn::test {
+namespace {
+
+const Backend& hopper() {
+  return backend("hopper");
+}
+
+/// A host tensor's copy on the device.
+class OnDevice {
+ public:
+  explicit OnDevice(const Tensor& host)
+      : bytes_(static_cast<std::size_t>(host.view().elements()) * size_of(host.view().dtype)),
+        memory_(hopper().allocate(bytes_)),
+        view_(host.view()) {
+    hopper().copy_in(memory_.get(), view_.data, bytes_);
+    view_.data = memory_.get();
+  }
+  [[nodiscard]] const TensorView& view() const { return view_; }
+  void fetch(const Tensor& host) const {
+    hopper().copy_out(host.view().data, memory_.get(), bytes_);
+  }
+
+ private:
+  std::size_t bytes_;
+  Buffer memory_;
+  TensorView view_;
+};
+
+/// A problem on the device, with poisoned outputs and a poisoned workspace.
+struct DeviceBackward {
+  OnDevice q, k, v, o, d_o, lse, dq, dk, dv;
+  Buffer workspace;
+  BackwardArgs args;
+
+  DeviceBackward(const Backward& host, const Plan& plan, bool deterministic)
+      : q(host.in.q),
+        k(host.in.k),
+        v(host.in.v),
+        o(host.in.o),
+        d_o(host.d_o),
+        lse(host.in.lse),
+        dq(host.dq),
+        dk(host.dk),
+        dv(host.dv) {
+    args = host.args();
+    args.q = q.view();
+    args.k = k.view();
+    args.v = v.view();
+    args.o = o.view();
+    args.d_o = d_o.view();
+    args.lse = lse.view();
+    args.dq = dq.view();
+    args.dk = dk.view();
+    args.dv = dv.view();
+    args.deterministic = deterministic;
+    args.workspace_bytes = plan.backward_workspace(args);
+    workspace = hopper().allocate(args.workspace_bytes);
+    args.workspace = workspace.get();
+    EXPECT_EQ(cudaMemset(args.workspace, 0xFF, args.workspace_bytes), cudaSuccess);
+  }
+  void fetch(const Backward& host) const {
+    ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+    dq.fetch(host.dq);
+    dk.fetch(host.dk);
+    dv.fetch(host.dv);
+  }
+};
+
+RunBackward on_device(bool deterministic) {
+  return
+      [deterministic](const Backward& problem, const BlockMask& mask, const PrepareOptions& given) {
+        PrepareOptions options = given;
+        options.backward = true;
+        const auto plan = hopper().prepare(mask, options);
+        const DeviceBackward device(problem, *plan, deterministic);
+        plan->backward(device.args);
+        device.fetch(problem);
+      };
+}
+
+/// With and without the promise of the same bits.
+class HopperBackward : public testing::TestWithParam<bool> {
+ protected:
+  RunBackward run = on_device(GetParam());
+};
+INSTANTIATE_TEST_SUITE_P(Gpu, HopperBackward, testing::Values(true, false),
+                         [](const auto& test) { return test.param ? "Ordered" : "Unordered"; });
+
+TEST_P(HopperBackward, DenseAndCausal) {
+  std::uint64_t seed = 1;
+  for (const DType dtype : {DType::bf16, DType::f16}) {
+    for (const std::int64_t head_dim : {64, 128}) {
+      const Problem problem{.head_dim = head_dim, .dtype = dtype, .seed = seed++};
+      check_gradients(run, problem, BoolMask(256, 384, [](auto, auto) { return true; }));
+      check_gradients(run, problem, BoolMask(384, 384, [](auto i, auto j) { return j <= i; }));
+    }
+  }
+}
+
+TEST_P(HopperBackward, PlantedMasks) {
+  std::uint64_t seed = 50;
+  for (const auto& [name, mask] : planted_masks(330)) {
+    SCOPED_TRACE(name);
+    for (const std::int64_t head_dim : {64, 128}) {
+      check_gradients(
+          run,
+          {.heads = 4, .kv_heads = 2, .head_dim = head_dim, .dtype = DType::bf16, .seed = seed++},
+          mask);
+    }
+  }
+}
+
+TEST_P(HopperBackward, Families) {
+  const std::int32_t n = 500;
+  const std::vector<std::pair<const char*, BoolMask>> masks{
+      {"window", {n, n, [](auto i, auto j) { return std::abs(i - j) <= 128; }}},
+      {"longformer",
+       {n, n, [](auto i, auto j) { return std::abs(i - j) <= 64 || i < 8 || j < 8; }}},
+      {"dilated", {n, n, [](auto i, auto j) { return (i - j) % 8 == 0 && std::abs(i - j) < 300; }}},
+      {"documents", {n, n, [](auto i, auto j) { return j <= i && i / 150 == j / 150; }}}};
+  std::uint64_t seed = 80;
+  for (const auto& [name, mask] : masks) {
+    SCOPED_TRACE(name);
+    for (const DType dtype : {DType::bf16, DType::f16}) {
+      for (const std::int64_t head_dim : {64, 128}) {
+        check_gradients(run, {.head_dim = head_dim, .dtype = dtype, .seed = seed++}, mask);
+      }
+    }
+  }
+}
+
+/// 100 shapes, in four parts that can run side by side.
+class RandomGradients : public testing::TestWithParam<std::uint64_t> {};
+INSTANTIATE_TEST_SUITE_P(Gpu, RandomGradients, testing::Range<std::uint64_t>(0, 4));
+
+TEST_P(RandomGradients, MatchTheOracle) {
+  std::mt19937_64 random(31 + GetParam());
+  const auto pick = [&](auto... choices) {
+    const std::array list{choices...};
+    return list[random() % list.size()];
+  };
+  const std::uint64_t first = 100 + 25 * GetParam();
+  for (std::uint64_t seed = first; seed < first + 25; ++seed) {
+    const auto n_q = static_cast<std::int32_t>(1 + random() % 400);
+    const auto n_k = static_cast<std::int32_t>(1 + random() % 500);
+    const std::int64_t kv_heads = pick(1, 2);
+    const Problem problem{.batch = pick(1, 2),
+                          .heads = kv_heads * pick(1, 3),
+                          .kv_heads = kv_heads,
+                          .head_dim = pick(64, 128),
+                          .dtype = pick(DType::f16, DType::bf16),
+                          .seed = seed};
+    const TileShape tile{pick(64, 128, 192, 256), pick(64, 128, 192)};
+    check_gradients(on_device(seed % 4 != 3), problem,
+                    seed % 2 == 0 ? block_mask(n_q, n_k, seed) : random_mask(n_q, n_k, seed), tile);
+    if (HasFailure()) return;
+  }
+}
+
+/// Many more items than multiprocessors: each computes a stream of them.
+TEST_P(HopperBackward, LongStreams) {
+  std::uint64_t seed = 400;
+  for (const std::int64_t head_dim : {64, 128}) {
+    const Problem problem{.batch = 2,
+                          .heads = 70,
+                          .kv_heads = 70,
+                          .head_dim = head_dim,
+                          .dtype = DType::bf16,
+                          .seed = seed};
+    check_gradients(run, problem, block_mask(130, 130, seed++));
+    check_gradients(run, problem,
+                    BoolMask(130, 200, [](auto i, auto j) { return i / 64 == j / 64; }));
+  }
+}
+
+/// One warpgroup passes over more steps than are in flight while the other runs them all, and the
+/// other way round.
+TEST_P(HopperBackward, LongGaps) {
+  std::uint64_t seed = 500;
+  for (const std::int64_t head_dim : {64, 128}) {
+    const BoolMask rows(128, 1300,
+                        [](auto i, auto j) { return i < 64 ? j < 64 || j >= 1200 : j % 640 != 0; });
+    const BoolMask keys(1300, 128, [&](auto i, auto j) { return rows(j, i); });
+    const Problem problem{
+        .heads = 4, .kv_heads = 2, .head_dim = head_dim, .dtype = DType::bf16, .seed = seed++};
+    check_gradients(run, problem, rows);
+    check_gradients(run, problem, keys);
+  }
+}
+
+TEST_P(HopperBackward, MasksPerBatchAndPerHead) {
+  for (const std::int64_t head_dim : {64, 128}) {
+    check_gradients_of_stacks(run, {.head_dim = head_dim, .dtype = DType::bf16, .seed = 40}, 250,
+                              300, {128, 64});
+  }
+}
+
+TEST_P(HopperBackward, OrdersInsideTheCall) {
+  for (const std::int64_t head_dim : {64, 128}) {
+    check_gradient_orders(run,
+                          {.batch = 2,
+                           .heads = 2,
+                           .kv_heads = 1,
+                           .head_dim = head_dim,
+                           .dtype = DType::bf16,
+                           .seed = 9},
+                          block_mask(333, 450, 9));
+  }
+}
+
+TEST_P(HopperBackward, ScalesOfEverySign) {
+  for (const float scale : {0.5F, 0.0F, -0.25F, 2.0F}) {
+    SCOPED_TRACE(scale);
+    check_gradients(run, {.head_dim = 64, .dtype = DType::f16, .seed = 5, .scale = scale},
+                    block_mask(200, 260, 5));
+  }
+}
+
+TEST_P(HopperBackward, NonFiniteValuesReachAllowedPairsAlone) {
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), kInf, -kInf}) {
+    for (const DType dtype : {DType::f16, DType::bf16}) {
+      for (const std::int64_t head_dim : {64, 128}) {
+        check_gradient_containment(run, {.head_dim = head_dim, .dtype = dtype, .seed = 3}, bad,
+                                   {64, 64});
+      }
+    }
+  }
+}
+
+std::string bits_of(const Tensor& tensor) {
+  return {static_cast<const char*>(tensor.view().data),
+          static_cast<std::size_t>(tensor.view().elements()) * size_of(tensor.view().dtype)};
+}
+
+TEST(HopperBackward, SameBitsTwice) {
+  for (const std::int64_t head_dim : {64, 128}) {
+    for (const bool dense : {false, true}) {
+      const BoolMask mask =
+          dense ? BoolMask(900, 1100, [](auto, auto) { return true; }) : block_mask(900, 1100, 8);
+      const BlockMask tiled = mask.tiled();
+      const Problem p{.batch = 2,
+                      .heads = 8,
+                      .kv_heads = 4,
+                      .head_dim = head_dim,
+                      .dtype = DType::bf16,
+                      .seed = 8};
+      const auto plan = hopper().prepare(tiled, {.backward = true});
+      std::string before;
+      for (int repeat = 0; repeat < 4; ++repeat) {
+        const Backward problem(p, 900, 1100);
+        forward(problem.in.args(), tiled, "cpu");
+        const DeviceBackward device(problem, *plan, true);
+        plan->backward(device.args);
+        device.fetch(problem);
+        const std::string now = bits_of(problem.dq) + bits_of(problem.dk) + bits_of(problem.dv);
+        if (repeat != 0) {
+          EXPECT_TRUE(now == before) << "head_dim " << head_dim << ", run " << repeat;
+        }
+        before = now;
+      }
+    }
+  }
+}
+
+/// One plan on two streams at once, a workspace each.
+TEST(HopperBackward, TwoStreamsAtOnce) {
+  const BoolMask mask = block_mask(700, 900, 41);
+  const BlockMask tiled = mask.tiled();
+  const auto plan = hopper().prepare(tiled, {.backward = true});
+  std::array<cudaStream_t, 2> streams{};
+  std::vector<std::unique_ptr<Backward>> problems;
+  std::vector<std::unique_ptr<DeviceBackward>> device;
+  for (std::size_t s = 0; s < 2; ++s) {
+    ASSERT_EQ(cudaStreamCreateWithFlags(&streams[s], cudaStreamNonBlocking), cudaSuccess);
+    const Problem p{.heads = 2, .kv_heads = 2, .head_dim = 64, .dtype = DType::f16, .seed = 60 + s};
+    problems.push_back(std::make_unique<Backward>(p, 700, 900));
+    problems[s]->attend(tiled);
+    device.push_back(std::make_unique<DeviceBackward>(*problems[s], *plan, true));
+    device[s]->args.stream = streams[s];
+  }
+  ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+  for (int repeat = 0; repeat < 20; ++repeat) {
+    for (const auto& one : device) plan->backward(one->args);
+  }
+  for (std::size_t s = 0; s < 2; ++s) {
+    device[s]->fetch(*problems[s]);
+    compare_gradients(*problems[s], shared_rule(mask));
+    ASSERT_EQ(cudaStreamDestroy(streams[s]), cudaSuccess);
+  }
+}
+
+/// In a graph, which admits no allocation and no wait.
+TEST(HopperBackward, InsideAGraph) {
+  const BoolMask mask = block_mask(300, 300, 78);
+  const BlockMask tiled = mask.tiled();
+  std::vector<std::int32_t> order(300);
+  for (std::int32_t i = 0; i < 300; ++i) order[static_cast<std::size_t>(i)] = i * 7 % 300;
+  const auto plan =
+      hopper().prepare(tiled, {.q_order = order, .kv_order = order, .backward = true});
+  const Problem p{.heads = 2, .head_dim = 128, .dtype = DType::bf16, .seed = 78};
+  const Backward problem(p, 300, 300);
+  problem.attend(tiled, {.q_order = order, .kv_order = order});
+  DeviceBackward device(problem, *plan, true);
+  cudaStream_t stream{};
+  cudaGraph_t graph{};
+  cudaGraphExec_t executable{};
+  ASSERT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
+  device.args.stream = stream;
+  ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  plan->backward(device.args);
+  ASSERT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+  ASSERT_EQ(cudaGraphInstantiate(&executable, graph, 0), cudaSuccess);
+  for (int repeat = 0; repeat < 3; ++repeat) {
+    ASSERT_EQ(cudaGraphLaunch(executable, stream), cudaSuccess);
+  }
+  device.fetch(problem);
+  std::vector<std::int32_t> place(300);
+  for (std::int32_t i = 0; i < 300; ++i) place[static_cast<std::size_t>(order[i])] = i;
+  compare_gradients(problem, [&](auto, auto, std::int32_t i, std::int32_t j) {
+    return mask(place[static_cast<std::size_t>(i)], place[static_cast<std::size_t>(j)]);
+  });
+  cudaGraphExecDestroy(executable);
+  cudaGraphDestroy(graph);
+  cudaStreamDestroy(stream);
+}
+
+/// [batch, rows, heads, head_dim] in memory, as models keep it, for all tensors.
+TEST_P(HopperBackward, HeadsInsideRows) {
+  const BlockMask tiled = block_mask(200, 240, 8).tiled();
+  const Problem p{.batch = 2, .heads = 4, .kv_heads = 2, .head_dim = 64, .dtype = DType::bf16};
+  const Backward dense(p, 200, 240);
+  dense.attend(tiled);
+  run(dense, tiled, {});
+  const auto turned = [](const Tensor& from) {
+    const auto [batch, a, b, width] = from.view().shape;
+    Tensor to({batch, b, a, width}, from.view().dtype);
+    for (std::int64_t n = 0; n < from.view().elements(); ++n) {
+      const std::int64_t d = n % width, y = n / width % b, x = n / width / b % a;
+      to.set(to.offset(n / width / a / b, y, x, d), from.get(n));
+    }
+    return to;
+  };
+  const auto seen = [](TensorView view) {
+    std::swap(view.shape[1], view.shape[2]);
+    std::swap(view.strides[1], view.strides[2]);
+    return view;
+  };
+  const Backward poisoned(p, 200, 240);
+  const auto plan = hopper().prepare(tiled, {.backward = true});
+  DeviceBackward device(dense, *plan, GetParam());
+  const std::array inputs{OnDevice(turned(dense.in.q)), OnDevice(turned(dense.in.k)),
+                          OnDevice(turned(dense.in.v)), OnDevice(turned(dense.in.o)),
+                          OnDevice(turned(dense.d_o))};
+  const std::array outputs{OnDevice(turned(poisoned.dq)), OnDevice(turned(poisoned.dk)),
+                           OnDevice(turned(poisoned.dv))};
+  BackwardArgs args = device.args;
+  args.q = seen(inputs[0].view());
+  args.k = seen(inputs[1].view());
+  args.v = seen(inputs[2].view());
+  args.o = seen(inputs[3].view());
+  args.d_o = seen(inputs[4].view());
+  args.dq = seen(outputs[0].view());
+  args.dk = seen(outputs[1].view());
+  args.dv = seen(outputs[2].view());
+  plan->backward(args);
+  ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+  for (const auto& [which, want] :
+       {std::pair<std::size_t, const Tensor*>{0, &dense.dq}, {1, &dense.dk}, {2, &dense.dv}}) {
+    const Tensor got = turned(*want);
+    outputs[which].fetch(got);
+    const Tensor plain = turned(got);
+    for (std::int64_t n = 0; n < plain.view().elements(); ++n) {
+      ASSERT_NEAR(plain.get(n), want->get(n), 1e-2) << "output " << which << "[" << n << "]";
+    }
+  }
+}
+
+TEST(HopperBackward, SaysWhatItCannotRun) {
+  const BoolMask mask(64, 64, [](auto, auto) { return true; });
+  const Backward odd({.head_dim = 72, .dtype = DType::bf16}, 64, 64);
+  EXPECT_NE(hopper().supports(odd.args(), mask.tiled())->find("head_dim 72"), std::string::npos);
+  const Backward good({.head_dim = 64, .dtype = DType::bf16}, 64, 64);
+  EXPECT_NE(hopper().supports(good.args(), mask.tiled({32, 64}))->find("32x64"), std::string::npos);
+  EXPECT_FALSE(hopper().supports(good.args(), mask.tiled()));
+}
+
+}  // namespace
+}  // namespace attn::test
+
+int main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  const std::string& why = attn::backend("hopper").info().unavailable;
+  if (!why.empty()) {
+    std::printf("skipped: the backend hopper cannot run here: %s\n", why.c_str());
+    return 77;
+  }
+  return RUN_ALL_TESTS();
+}
