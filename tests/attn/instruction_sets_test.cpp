@@ -6,7 +6,7 @@
 
 #include <limits>
 
-#include "attn/oracle.hpp"
+#include "attn/gradients.hpp"
 #include "cpu/kernels.hpp"
 
 namespace attn::test {
@@ -55,6 +55,24 @@ TEST_P(InstructionSet, AgreesWithFp64) {
       }
     }
   }
+}
+
+TEST_P(InstructionSet, GradientsAgreeWithFp64) {
+  std::uint64_t seed = 400;
+  for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
+    for (const std::int64_t head_dim : {1, 40, 64}) {
+      for (const TileShape tile : {TileShape{8, 8}, {64, 40}, {128, 128}}) {
+        check_gradients(on_host("cpu"), {.head_dim = head_dim, .dtype = dtype, .seed = seed},
+                        random_mask(45, 91, seed), tile);
+        ++seed;
+      }
+    }
+  }
+}
+
+TEST_P(InstructionSet, GradientsKeepNaNWhereItIs) {
+  check_gradient_containment(on_host("cpu"), {.head_dim = 24, .seed = 2},
+                             std::numeric_limits<float>::quiet_NaN(), {16, 24});
 }
 
 TEST_P(InstructionSet, KeepsNaNWhereItIs) {
