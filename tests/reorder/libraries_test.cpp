@@ -108,7 +108,25 @@ TEST_P(Partition, MorePartsThanVertices) {
   EXPECT_TRUE(order(std::string(GetParam()) + "(1)", testing::path(10)).rows.is_identity());
 }
 
-INSTANTIATE_TEST_SUITE_P(Libraries, Partition, ::testing::Values("metis_kway", "metis_rb"));
+INSTANTIATE_TEST_SUITE_P(Libraries, Partition,
+                         ::testing::Values("metis_kway", "metis_rb", "metis_bipartite"));
+
+TEST(MetisBipartite, OrdersRowsAndColumnsApart) {
+  if (!available("metis_bipartite")) GTEST_SKIP() << "built without METIS";
+  // Row i of 128 sees the 8 columns of one of 8 blocks: rows and columns of a block come together
+  // although their numbers have nothing to do with each other.
+  testing::Entries entries;
+  for (std::int32_t i = 0; i < 128; ++i) {
+    for (std::int32_t j = 0; j < 8; ++j) entries.emplace_back(i, 8 * (7 - i % 8) + j);
+  }
+  const Csr mask = Csr::from_entries(128, 64, entries);
+  const Ordering shuffle{Permutation::identity(128), testing::random_permutation(64, 1), false};
+  const Csr shuffled = permute(mask, shuffle);
+  const Tile tile{.rows = 16, .cols = 8};
+  EXPECT_EQ(count_tiles(shuffled, order("metis_bipartite", shuffled, tile), tile).nonempty, 8);
+  // The rows of a square mask are not tied to its columns either.
+  EXPECT_FALSE(order("metis_bipartite", testing::grid(8, 8)).symmetric);
+}
 
 TEST(Metis, TheSeedIsPassedOn) {
   // METIS_PartGraphKway starts its inner partition from a seed of its own, so that ours shows in
