@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace attn {
@@ -15,11 +16,20 @@ class Order {
   /// of [0, n).
   Order(std::span<const std::int32_t> new_to_old, std::int32_t n, std::string_view what);
 
+  /// Any rows in any order, taken as they are.
+  [[nodiscard]] static Order of_places(std::vector<std::int32_t> places) {
+    Order order;
+    order.places_ = std::move(places);
+    return order;
+  }
+
   [[nodiscard]] std::int32_t operator[](std::int32_t i) const noexcept {
     return places_.empty() ? i : places_[static_cast<std::size_t>(i)];
   }
 
  private:
+  Order() = default;
+
   std::vector<std::int32_t> places_;
 };
 

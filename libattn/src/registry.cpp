@@ -59,6 +59,14 @@ std::unique_ptr<Plan> Backend::prepare(const DeviceBlockMask&, const PrepareOpti
               "backend " + info().name + " takes masks from the host alone, not from a device");
 }
 
+std::unique_ptr<Plan> Backend::prepare(const SplitMask&, const PrepareOptions&) const {
+  throw Error(ErrorCode::unsupported, "backend " + info().name + " does not run split masks");
+}
+
+std::unique_ptr<Plan> Backend::prepare(const GatheredMask&, const PrepareOptions&) const {
+  throw Error(ErrorCode::unsupported, "backend " + info().name + " does not run gathered masks");
+}
+
 void Plan::backward(const BackwardArgs&) const {
   throw Error(ErrorCode::unsupported, "this backend has no backward pass");
 }

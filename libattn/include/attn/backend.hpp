@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "attn/block_mask.hpp"
+#include "attn/mask_forms.hpp"
 #include "attn/tensor.hpp"
 
 namespace attn {
@@ -73,6 +74,8 @@ struct BackendInfo {
   std::string summary;
   std::string unavailable;     ///< why it cannot run in this build on this machine; "" when it can
   bool device_memory = false;  ///< tensors must lie in memory from Backend::allocate
+  bool split = false;          ///< runs a SplitMask
+  bool gathered = false;       ///< runs a GatheredMask
 };
 
 /// How a plan walks the key tiles of a row tile. The answer is the same by all of them. `lists` is
@@ -157,6 +160,13 @@ class Backend {
   /// For a mask that the device has built. The plan shares it, and follows when it is built again.
   /// Throws Error{unsupported} for a backend that takes masks from the host alone.
   [[nodiscard]] virtual std::unique_ptr<Plan> prepare(const DeviceBlockMask& mask,
+                                                      const PrepareOptions& options = {}) const;
+
+  /// The same for the other forms of a mask, forward pass alone. The defaults throw
+  /// Error{unsupported}, as these do where the backward pass is asked for.
+  [[nodiscard]] virtual std::unique_ptr<Plan> prepare(const SplitMask& mask,
+                                                      const PrepareOptions& options = {}) const;
+  [[nodiscard]] virtual std::unique_ptr<Plan> prepare(const GatheredMask& mask,
                                                       const PrepareOptions& options = {}) const;
 
   /// 64-byte aligned memory that this backend's tensors may live in, and copies to and from the

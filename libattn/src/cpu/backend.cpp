@@ -3,6 +3,7 @@
 #include "attn/attention.hpp"
 #include "backends.hpp"
 #include "cpu/flash.hpp"
+#include "cpu/forms.hpp"
 #include "cpu/kernels.hpp"
 #include "parallel.hpp"
 
@@ -77,11 +78,21 @@ class CpuBackend final : public Backend {
                                 const PrepareOptions& options) const override {
     return std::make_unique<FlashPlan>(mask, options);
   }
+  std::unique_ptr<Plan> prepare(const SplitMask& mask,
+                                const PrepareOptions& options) const override {
+    return make_split_plan(mask, options);
+  }
+  std::unique_ptr<Plan> prepare(const GatheredMask& mask,
+                                const PrepareOptions& options) const override {
+    return make_gathered_plan(mask, options);
+  }
 
  private:
   BackendInfo info_{.name = "cpu",
                     .summary = std::string("tiled online softmax in fp32, ") + kernels().target,
-                    .unavailable = ""};
+                    .unavailable = "",
+                    .split = true,
+                    .gathered = true};
 };
 
 }  // namespace
