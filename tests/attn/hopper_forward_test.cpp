@@ -173,6 +173,49 @@ TEST_P(LongStreams, OfItems) {
   }
 }
 
+/// One block of 64 rows in each row of tiles computes; the others join in now and then, after more
+/// items than the kernel keeps slots for.
+TEST_P(LongStreams, WhereMostBlocksRest) {
+  const int blocks = GetParam() == 64 ? 3 : 2;  // in a row of tiles
+  const BoolMask mask(64 * 36, 8, [blocks](auto i, auto) {
+    const int block = i / 64;
+    return block % blocks == 0 || block % 18 < blocks;
+  });
+  check({.batch = 2,
+         .heads = 40,
+         .kv_heads = 8,
+         .head_dim = GetParam(),
+         .dtype = DType::bf16,
+         .seed = 410},
+        mask);
+}
+
+/// Scores far from 0 and growing along the keys, so that neither the first maxima nor small sums
+/// serve as a base for long.
+TEST(HopperForward, LargeAndGrowingScores) {
+  const std::int32_t n = 512;
+  const BoolMask mask(n, n, [](auto i, auto j) { return (i * 5 + j) % 7 != 0; });
+  for (const DType dtype : {DType::bf16, DType::f16}) {
+    for (const std::int64_t head_dim : {64, 128}) {
+      for (const float growth : {0.01F, 0.1F, 0.3F}) {
+        SCOPED_TRACE(growth);
+        Problem problem{.head_dim = head_dim, .dtype = dtype, .seed = 420};
+        problem.scale = 1.0F;
+        Inputs in(problem, n, n);
+        for (std::int32_t j = 0; j < n; ++j) {
+          for (std::int64_t d = 0; d < head_dim; ++d) {
+            in.k.set(in.k.offset(0, 0, j, d),
+                     d == 0 ? growth * static_cast<float>(j - 100) : 0.02F);
+          }
+        }
+        for (std::int32_t i = 0; i < n; ++i) in.q.set(in.q.offset(0, 0, i, 0), 1.0F);
+        run(in, mask.tiled());
+        compare(in, rule_of(mask));
+      }
+    }
+  }
+}
+
 TEST(HopperForward, MaskPerBatchAndHead) {
   const std::int32_t n = 300;
   for (const auto& [batch, heads] : {std::pair{2, 3}, std::pair{2, 1}, std::pair{1, 3}}) {

@@ -26,6 +26,12 @@ enum class Pass { rows, keys, all };
 /// Beside StepFlags, which leave it free here: the quadrant is empty.
 inline constexpr std::uint32_t kBlank = kSecond;
 
+/// What a warpgroup has to do in a step, and the place of its bits.
+struct StepInfo {
+  std::uint32_t flags;
+  std::uint32_t bits;
+};
+
 template <class T, int kDim, Pass kWhich, int kRing, int kItems, bool kInRegisters>
 struct BackwardConfig {
   using Element = T;

@@ -23,16 +23,15 @@ class Computer {
         shared_(shared),
         group_(group),
         thread_(static_cast<int>(threadIdx.x % 128)),
-        scale_log2_(p.scale_log2),
-        bits_(p.mask.bits + word_index(0, thread_)) {}
+        scale_log2_(p.scale_log2) {}
 
   __device__ __forceinline__ void run() {
     if (group_ == 0) pass_turn(Config::kGroups - 1);
     next_.position = kNone;  // the step before the first, of the item before the first
     next_.item = kNone;
     advance();
+    while ((next_.flags & (kRun | kEnd)) == 0) skip_step(kNone);
     wait_for_warps();
-    if ((next_.flags & kRun) == 0) skip(kNone);
     if ((next_.flags & kEnd) != 0) return;
     begin_scores(kNone);
 
@@ -47,9 +46,9 @@ class Computer {
       float alpha[2];
       bool rescale = false;
       if (Config::kBlockN == 64 || (now.flags & kWide) == 0) {
-        rescale = softmax_step<32>(s_, row_, scale_log2_, first, alpha);
+        rescale = softmax_step<kWideRange, 32>(s_, row_, steady_, scale_log2_, first, alpha);
       } else {
-        rescale = softmax_step<kScores>(s_, row_, scale_log2_, first, alpha);
+        rescale = softmax_step<kWideRange, kScores>(s_, row_, steady_, scale_log2_, first, alpha);
       }
 
       ptx::wgmma_wait<0>();
@@ -78,7 +77,6 @@ class Computer {
       const std::uint64_t v = v_descriptor(now);
       if ((next_.flags & kRun) != 0 && (Config::kOverlapItems || next_.item == now.item)) {
         first_ = next_.item != now.item;
-        load_words();
         const std::uint64_t q = q_descriptor();
         const std::uint64_t k = k_descriptor();
         wait_for_v(now);
@@ -104,8 +102,16 @@ class Computer {
       ptx::pin(p_bits_);
       release_v(now.position);
       o_position = kNone;
-      if ((next_.flags & kRun) == 0) skip(now.item);
-      if ((next_.flags & kEnd) != 0 || next_.item != now.item) finish_item(now.item, row_);
+      bool open = true;
+      for (;;) {
+        // Written before any item is skipped: the loading warp may need the slot to go on.
+        if (open && (next_.item != now.item || (next_.flags & kEnd) != 0)) {
+          finish_item(now.item, row_);
+          open = false;
+        }
+        if ((next_.flags & (kRun | kEnd)) != 0) break;
+        skip_step(now.item);
+      }
       if ((next_.flags & kEnd) != 0) return;
       begin_scores(now.item);
     }
@@ -113,6 +119,7 @@ class Computer {
 
  private:
   using Element = typename Config::Element;
+  static constexpr bool kWideRange = std::is_same_v<Element, __nv_bfloat16>;
   static constexpr int kScores = Config::kBlockN / 2;
   static constexpr int kOutputs = Config::kHeadDim / 2;
   static constexpr int kPanels = Config::kHeadDim / kPanel;
@@ -159,50 +166,45 @@ class Computer {
     ptx::named_barrier_wait(1 + Config::kGroups + group_, 128);
   }
 
-  /// Moves `next_` on by one step and waits for its K tile, and for Q where it opens an item.
+  /// Moves `next_` on by one step and waits for its K tile and mask bits, and for Q where it opens
+  /// an item.
   __device__ __forceinline__ void advance() {
     ++next_.position;
     const std::uint32_t ring = slot(next_.position);
     wait(shared_.k_full[ring], parity(next_.position));
-    const StepInfo info = shared_.step[ring][group_];
     // The same in all lanes; the shuffle tells the compiler so, and branches stay uniform.
-    next_.flags = __shfl_sync(0xFFFFFFFFU, info.flags, 0);
-    next_bits_ = info.bits;
+    next_.flags = __shfl_sync(0xFFFFFFFFU, shared_.step[ring][group_], 0);
+    if ((next_.flags & kMasked) != 0) {
+      words_ = *reinterpret_cast<const uint2*>(shared_.words[ring] +
+                                               word_index(next_.flags >> kStripShift, thread_));
+    }
     if ((next_.flags & kOpens) != 0) {
       ++next_.item;
       wait(shared_.q_full[next_.item % Config::kItemSlots], next_.item / Config::kItemSlots % 2);
     }
   }
 
-  /// Gives back the tiles, and whole items, that this warpgroup does not need; `item` is the last
-  /// of which it ran a step. On return `next_` is a step to run, or the end.
-  __device__ __forceinline__ void skip(std::uint32_t item) {
-    while ((next_.flags & (kRun | kEnd)) == 0) {
-      const Running skipped = next_;
-      wait_for_v(skipped);
-      wait_turn();
-      pass_turn(group_);
-      release_k(skipped.position);
-      release_v(skipped.position);
-      advance();
-      const bool item_over = next_.item != skipped.item || (next_.flags & kEnd) != 0;
-      if (item_over && skipped.item != item) release_q(skipped.item);
-    }
+  /// Gives back the tiles of `next_`, which this warpgroup does not need, and with the last of
+  /// them the item, unless it is `item`, of which it ran a step.
+  __device__ __forceinline__ void skip_step(std::uint32_t item) {
+    const Running skipped = next_;
+    wait_for_v(skipped);
+    wait_turn();
+    pass_turn(group_);
+    release_k(skipped.position);
+    release_v(skipped.position);
+    advance();
+    const bool item_over = next_.item != skipped.item || (next_.flags & kEnd) != 0;
+    if (item_over && skipped.item != item) release_q(skipped.item);
     wait_for_warps();
   }
 
   /// The scores of `next_`, with nothing else in flight; `item` is that of the step before it.
   __device__ __forceinline__ void begin_scores(std::uint32_t item) {
     first_ = next_.item != item;
-    load_words();
     issue_scores(q_descriptor(), k_descriptor());
     ptx::wgmma_wait<0>();
     finish_scores();
-  }
-
-  __device__ __forceinline__ void load_words() {
-    if ((next_.flags & kMasked) == 0) return;
-    words_ = __ldg(reinterpret_cast<const uint2*>(bits_ + word_index(next_bits_, 0)));
   }
 
   /// The scores of `next_` have arrived, so its K tile is free.
@@ -227,7 +229,7 @@ class Computer {
 
   /// Bytes before the key block that a step starts with.
   static __device__ __forceinline__ std::uint32_t key_offset(const Running& step) {
-    return (step.flags & kSecond) != 0 ? kQuadrant * 128 : 0;
+    return Config::kKeyBlocks == 2 && (step.flags & kSecond) != 0 ? kQuadrant * 128 : 0;
   }
   __device__ __forceinline__ std::uint64_t q_descriptor() const {
     return ptx::matrix_descriptor(
@@ -270,12 +272,11 @@ class Computer {
   int group_;
   int thread_;
   float scale_log2_;
-  const std::uint32_t* bits_;  // this thread's words of strip 0
-  Running next_{};             // the step that comes next
-  bool first_ = false;         // of its item, for this warpgroup
-  std::uint32_t next_bits_ = kNoBits;
-  uint2 words_{};  // mask bits of next_
+  Running next_{};      // the step that comes next
+  bool first_ = false;  // of its item, for this warpgroup
+  uint2 words_{};       // mask bits of next_
   RowState row_{};
+  bool steady_ = false;
   float s_[kScores];
   float o_[kOutputs];
   std::uint32_t p_bits_[kScores / 2];

@@ -17,7 +17,7 @@ struct ForwardConfig {
   static constexpr int kBlockM = 64 * kWarpgroups;
   static constexpr int kStages = kRing;
   static constexpr int kItemSlots = kItems;
-  static constexpr bool kOverlapItems = kWarpgroups == 2;
+  static constexpr bool kOverlapItems = kWarpgroups == 2 || kN == 64;
   static constexpr int kThreads = 128 * (kWarpgroups + 1);
   static constexpr int kKeyBlocks = kBlockN / kQuadrant;
 
@@ -26,7 +26,7 @@ struct ForwardConfig {
   static constexpr int kComputeRegisters = kWarpgroups == 2 ? 240 : 160;
 
   static_assert(kHeadDim % kPanel == 0, "rows of Q, K, V are whole 128-byte panels");
-  static_assert(kBlockN == kStripKeys, "a key tile is as wide as the strips that hold mask bits");
+  static_assert(kBlockN == 64 || kBlockN == kStripKeys, "a step is a tile or half of one");
   static_assert(kWarpgroups == 2 || kWarpgroups == 3, "two or three warpgroups compute");
 };
 

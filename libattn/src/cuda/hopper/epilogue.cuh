@@ -45,7 +45,7 @@ __device__ __forceinline__ void write_item(const ForwardParams& p, SharedStorage
       finite += o[i + 2 * r] * 0.0F + o[i + 2 * r + 1] * 0.0F;
     }
     redo |= finite != 0 || scale != scale;
-    log_sum[r] = sum != 0 ? row.max[r] * p.scale + __logf(sum) : -INFINITY;
+    log_sum[r] = sum != 0 ? row.base[r] * 0.69314718F + __logf(sum) : -INFINITY;
   }
   if (__any_sync(0xFFFFFFFFU, redo) && lane == 0) p.counters->redo = 1;
 

@@ -113,8 +113,8 @@ class RowRedo {
       std::uint32_t strip = tile.bits;
       for (int g = 0; g < group; ++g) strip += is_stored(tile.key, g);
       const int thread = i % kQuadrant / 16 * 32 + row % 8 * 4;
-      for (int j = lane_; j < Config::kBlockN; j += 32) {
-        const std::int64_t key = std::int64_t{key_tile(tile.key)} * Config::kBlockN + j;
+      for (int j = lane_; j < kStripKeys; j += 32) {
+        const std::int64_t key = std::int64_t{key_tile(tile.key)} * kStripKeys + j;
         const std::uint32_t state = quadrant(tile.key, group, j / kQuadrant);
         bool allowed = key < p_.n_k && state != kEmpty;
         if (allowed && state == kPartial) {

@@ -35,7 +35,7 @@ class Loader {
     }
     wait(shared_.k_empty[k_turn_.slot], k_turn_.parity ^ 1);
     if (lane_ == 0) {
-      for (StepInfo& info : shared_.step[k_turn_.slot]) info.flags = kEnd;
+      for (std::uint32_t& flags : shared_.step[k_turn_.slot]) flags = kEnd;
       arrive(shared_.k_full[k_turn_.slot]);
     }
     finish_v();
@@ -61,6 +61,8 @@ class Loader {
   __device__ void load_item(const WorkItem& item, const Place& place) {
     Steps steps(p_, item);
     const std::uint32_t slot = q_turn_.slot;
+    // Whoever has still to free the slot may be waiting for the V that is due.
+    if (!__all_sync(0xFFFFFFFFU, ready(shared_.q_empty[slot], q_turn_.parity ^ 1))) finish_v();
     wait(shared_.q_empty[slot], q_turn_.parity ^ 1);
     if (lane_ == 0) {
       shared_.item[slot] = {item.row_tile, place.batch, place.head};
@@ -71,30 +73,45 @@ class Loader {
     q_turn_.advance();
 
     std::uint32_t opens = kOpens;
-    TileEntry step{};
-    while (steps.next(step)) {
-      const Load load{step.key, place.head / p_.group, place.batch};
-      wait(shared_.k_empty[k_turn_.slot], k_turn_.parity ^ 1);
-      if (lane_ == 0) describe_step(step, opens);
-      load_kv(p_.k_map, shared_.k[k_turn_.slot], shared_.k_full[k_turn_.slot], load);
-      k_turn_.advance();
-      finish_v();
-      pending_ = load;
-      opens = 0;
+    TileEntry tile{};
+    while (steps.next(tile)) {
+#pragma unroll
+      for (int part = 0; part < kParts; ++part) {
+        const Load load{tile.key, part * Config::kKeyBlocks, place.head / p_.group, place.batch};
+        // Nobody needs it, unless it is the only one to open the item.
+        if (kParts != 1 && !any(load) && (opens == 0 || part + 1 != kParts)) continue;
+        wait(shared_.k_empty[k_turn_.slot], k_turn_.parity ^ 1);
+        std::uint32_t strips = 0;
+        if (lane_ == 0) strips = describe_step(load, opens);
+        load_kv(p_.k_map, shared_.k[k_turn_.slot], shared_.k_full[k_turn_.slot], load,
+                strips * kStripWords * 4);
+        if (strips != 0) {
+          load_bytes(p_.mask.bits + std::int64_t{tile.bits} * kStripWords,
+                     shared_.words[k_turn_.slot], strips * kStripWords * 4,
+                     shared_.k_full[k_turn_.slot]);
+        }
+        k_turn_.advance();
+        finish_v();
+        pending_ = load;
+        opens = 0;
+      }
     }
   }
 
+  /// A step: a tile, or where steps are narrower the part of it from `first_block` on.
   struct Load {
     std::uint32_t key;
+    int first_block;
     std::int32_t head, batch;
   };
+  static constexpr int kParts = kStripKeys / Config::kBlockN;
   static constexpr std::uint32_t kNothing = 0xFFFFFFFFU;
 
   /// The V tile that follows the K tile issued last.
   __device__ void finish_v() {
     if (pending_.key == kNothing) return;
     wait(shared_.v_empty[v_turn_.slot], v_turn_.parity ^ 1);
-    load_kv(p_.v_map, shared_.v[v_turn_.slot], shared_.v_full[v_turn_.slot], pending_);
+    load_kv(p_.v_map, shared_.v[v_turn_.slot], shared_.v_full[v_turn_.slot], pending_, 0);
     v_turn_.advance();
     pending_.key = kNothing;
   }
@@ -119,37 +136,49 @@ class Loader {
     }
   }
 
-  __device__ void describe_step(const TileEntry& step, std::uint32_t flags) {
-    std::uint32_t strip = step.bits;
+  /// Tells each warpgroup what it has to do; returns how many strips of bits the tile has.
+  __device__ std::uint32_t describe_step(const Load& load, std::uint32_t flags) {
+    std::uint32_t strip = 0;
 #pragma unroll
     for (int g = 0; g < Config::kGroups; ++g) {
-      const std::uint32_t first = quadrant(step.key, g, 0);
-      const std::uint32_t second = Config::kBlockN == 128 ? quadrant(step.key, g, 1) : kEmpty;
+      const std::uint32_t first = quadrant(load.key, g, load.first_block);
+      const std::uint32_t second =
+          Config::kKeyBlocks == 2 ? quadrant(load.key, g, load.first_block + 1) : kEmpty;
       std::uint32_t mine = flags;
       if (first != kEmpty || second != kEmpty) mine |= kRun;
       if (first != kEmpty && second != kEmpty) mine |= kWide;
-      if (first == kEmpty) mine |= kSecond;
+      if (first == kEmpty || load.first_block != 0) mine |= kSecond;
       if (first == kPartial || second == kPartial) mine |= kMasked;
-      shared_.step[k_turn_.slot][g] = {mine, strip};
-      strip += is_stored(step.key, g);
+      shared_.step[k_turn_.slot][g] = mine | strip << kStripShift;
+      strip += is_stored(load.key, g);
     }
+    return strip;
   }
 
-  /// Loads the key blocks of a tile that any warpgroup needs.
+  __device__ bool any(const Load& load) const {
+    std::uint32_t states = 0;
+#pragma unroll
+    for (int g = 0; g < Config::kGroups; ++g) states |= quadrant(load.key, g, load.first_block);
+    return states != kEmpty;
+  }
+
+  /// Loads the key blocks of a step that any warpgroup needs; `full` is to expect `more_bytes` too.
   __device__ void load_kv(const CUtensorMap& map, std::uint16_t* destination, std::uint64_t& full,
-                          const Load& load) {
+                          const Load& load, std::uint32_t more_bytes) {
     bool needed[Config::kKeyBlocks];
     std::uint32_t blocks = 0;
 #pragma unroll
     for (int c = 0; c < Config::kKeyBlocks; ++c) {
       needed[c] = false;
 #pragma unroll
-      for (int g = 0; g < Config::kGroups; ++g) needed[c] |= quadrant(load.key, g, c) != kEmpty;
+      for (int g = 0; g < Config::kGroups; ++g) {
+        needed[c] |= quadrant(load.key, g, load.first_block + c) != kEmpty;
+      }
       blocks += needed[c] ? 1 : 0;
     }
-    if (lane_ == 0) arrive_expecting(full, blocks * kPanels * kPanelBlockBytes);
+    if (lane_ == 0) arrive_expecting(full, blocks * kPanels * kPanelBlockBytes + more_bytes);
     __syncwarp();
-    const std::int32_t first_key = key_tile(load.key) * Config::kBlockN;
+    const std::int32_t first_key = key_tile(load.key) * kStripKeys + load.first_block * kQuadrant;
 #pragma unroll
     for (int c = 0; c < Config::kKeyBlocks; ++c) {
       if (!needed[c]) continue;
@@ -178,7 +207,7 @@ class Loader {
   Turn<Config::kItemSlots> q_turn_;
   Turn<Config::kStages> k_turn_;
   Turn<Config::kStages> v_turn_;
-  Load pending_{kNothing, 0, 0};
+  Load pending_{kNothing, 0, 0, 0};
 };
 
 }  // namespace attn::hopper

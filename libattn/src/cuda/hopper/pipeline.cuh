@@ -6,6 +6,7 @@
 //     q[items]   item i in slot i % items     [D / 64][block_m rows][64]   later its O, staged
 //     k[stages]  step t in slot t % stages    [D / 64][block_n rows][64]
 //     v[stages]  step t in slot t % stages    likewise
+//     words[stages]  the mask bits of step t, beside its K, where a quadrant is partial (mask.cuh)
 //
 // Each [rows][64] panel is rows of 128 bytes, swizzled by TMA: 16-byte chunk c of row r lies at
 // chunk c ^ (r % 8). Loads are issued in the order in which they are used: K(0), then K(t + 1),
@@ -27,10 +28,6 @@ struct ItemInfo {
 };
 
 /// And about a step, for each warpgroup its own.
-struct StepInfo {
-  std::uint32_t flags;
-  std::uint32_t bits;  ///< the strip of this warpgroup, when kMasked
-};
 enum StepFlags : std::uint32_t {
   kRun = 1,     ///< this warpgroup has something to compute
   kWide = 2,    ///< both key blocks; else one
@@ -39,27 +36,36 @@ enum StepFlags : std::uint32_t {
   kOpens = 16,  ///< first step of an item, for every warpgroup
   kEnd = 32,    ///< no step at all: the stream is over
 };
+inline constexpr int kStripShift =
+    8;  ///< above the flags: which strip of the step's words, if kMasked
 
 template <class Config>
 struct SharedStorage {
   static constexpr int kQElements = Config::kBlockM * Config::kHeadDim;
   static constexpr int kKElements = Config::kBlockN * Config::kHeadDim;
+  static constexpr int kWords = Config::kGroups * kStripWords;
 
   alignas(1024) std::uint16_t q[Config::kItemSlots][kQElements];
   alignas(1024) std::uint16_t k[Config::kStages][kKElements];
   alignas(1024) std::uint16_t v[Config::kStages][kKElements];
+  alignas(16) std::uint32_t words[Config::kStages][kWords];
   std::uint64_t q_full[Config::kItemSlots], q_empty[Config::kItemSlots];
   std::uint64_t k_full[Config::kStages], k_empty[Config::kStages];
   std::uint64_t v_full[Config::kStages], v_empty[Config::kStages];
   ItemInfo item[Config::kItemSlots];
-  StepInfo step[Config::kStages][Config::kGroups];
+  std::uint32_t step[Config::kStages][Config::kGroups];  ///< StepFlags
 };
 
 __device__ __forceinline__ std::uint32_t shared_address(const void* pointer) {
   return static_cast<std::uint32_t>(__cvta_generic_to_shared(pointer));
 }
 
-/// Waits for the completion of the phase with this parity.
+/// Whether the phase with this parity is complete.
+__device__ __forceinline__ bool ready(std::uint64_t& barrier, std::uint32_t parity) {
+  return cuda::ptx::mbarrier_test_wait_parity(&barrier, parity);
+}
+
+/// Waits for its completion.
 __device__ __forceinline__ void wait(std::uint64_t& barrier, std::uint32_t parity) {
   while (!cuda::ptx::mbarrier_try_wait_parity(&barrier, parity)) {
   }
@@ -80,6 +86,13 @@ __device__ __forceinline__ void load_box(const CUtensorMap& map, void* destinati
   const std::int32_t coordinates[4] = {column, row, head, batch};
   cuda::ptx::cp_async_bulk_tensor(cuda::ptx::space_cluster, cuda::ptx::space_global, destination,
                                   &map, coordinates, &barrier);
+}
+
+/// `bytes` from global memory as they lie there, both addresses and the size multiples of 16.
+__device__ __forceinline__ void load_bytes(const void* source, void* destination,
+                                           std::uint32_t bytes, std::uint64_t& barrier) {
+  cuda::ptx::cp_async_bulk(cuda::ptx::space_cluster, cuda::ptx::space_global, destination, source,
+                           bytes, &barrier);
 }
 
 /// Slot and parity of the n-th use of a ring.

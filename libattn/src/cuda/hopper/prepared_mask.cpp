@@ -74,9 +74,10 @@ const PreparedTiles& PreparedMask::of(int groups) const {
   return *found;
 }
 
-bool PreparedMask::mostly_full(int groups) const {
+double PreparedMask::full_share(int groups) const {
   const PreparedTiles& prepared = of(groups);
-  return prepared.full_tiles * 100 >= prepared.total_tiles * 99;
+  if (prepared.total_tiles == 0) return 1;
+  return static_cast<double>(prepared.full_tiles) / static_cast<double>(prepared.total_tiles);
 }
 
 DeviceMask PreparedMask::device_mask(int groups, std::int32_t head_group,

@@ -64,10 +64,8 @@ struct PreparedMask {
   /// The mask by columns, for the backward pass.
   [[nodiscard]] DeviceColumns columns() const;
 
-  /// Nearly every tile is full, so that all warpgroups run the same steps: then they gain by taking
-  /// turns, else they lose by it (H100, head_dim 64: dense 495 against 483 TF/s without turns,
-  /// window +-128 0.658 against 0.563 ms).
-  [[nodiscard]] bool mostly_full(int groups) const;
+  /// How many of the tiles that are visited are full, of 1.
+  [[nodiscard]] double full_share(int groups) const;
 
  private:
   [[nodiscard]] const PreparedTiles& of(int groups) const;

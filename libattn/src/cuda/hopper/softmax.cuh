@@ -10,11 +10,10 @@
 
 namespace attn::hopper {
 
-/// The running softmax of a thread's two rows. `max` is of the raw scores and the same in a quad;
-/// `sum` is this thread's part only.
+/// The running softmax of a thread's two rows: weights are exp2(scale_log2 * score - base).
 struct RowState {
-  float max[2];
-  float sum[2];
+  float base[2];       ///< the same in a quad
+  float sum[2];        ///< this thread's part only
   std::uint32_t seen;  ///< OR of the mask words: has a row any allowed key?
 };
 
@@ -36,50 +35,51 @@ __device__ __forceinline__ std::uint32_t quad_or(std::uint32_t x) {
 /// sum takes the difference out again.
 inline constexpr float kSlack = 8.0F;
 
-/// Turns the first kUsed raw scores into weights exp2(scale_log2 * (score − reference)) and updates
-/// the rows. Returns whether the output so far must be multiplied by `alpha` (the same answer
-/// in all lanes of a warp). `first`: there is no output yet.
-template <int kUsed, int kCount>
-__device__ __forceinline__ bool softmax_step(float (&s)[kCount], RowState& row, float scale_log2,
-                                             bool first, float (&alpha)[2]) {
-  // Two chains a row, for their latency.
-  float part[4] = {s[0], s[4], s[2], s[6]};
-#pragma unroll
-  for (int i = 0; i < kUsed; i += 4) {
-    float& upper = part[i / 4 % 2];
-    float& lower = part[2 + i / 4 % 2];
-    upper = fmaxf(upper, fmaxf(s[i], s[i + 1]));
-    lower = fmaxf(lower, fmaxf(s[i + 2], s[i + 3]));
-  }
-  const float max[2] = {quad_max(fmaxf(part[0], part[1])), quad_max(fmaxf(part[2], part[3]))};
+/// See softmax_step.
+inline constexpr float kModerate = 32.0F;
+inline constexpr float kLargeSum = 1073741824.0F;  // 2^30
 
-  // By selects, not by a branch: with a branch ptxas finds too few registers to keep the wgmmas of
-  // some kernels asynchronous (warning C7511).
+template <bool kWideRange, int kUsed, int kCount>
+__device__ __forceinline__ bool softmax_step(float (&s)[kCount], RowState& row, bool& steady,
+                                             float scale_log2, bool first, float (&alpha)[2]) {
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
-    row.max[r] = first ? -INFINITY : row.max[r];
+    row.base[r] = first ? -INFINITY : row.base[r];
     row.sum[r] = first ? 0.0F : row.sum[r];
   }
-  // From −inf every finite maximum is growth; −inf against −inf compares false.
-  const bool grown =
-      (max[0] - row.max[0]) * scale_log2 > kSlack || (max[1] - row.max[1]) * scale_log2 > kSlack;
-  const bool rescale = __any_sync(0xFFFFFFFFU, grown);
+  steady = steady && !first;
+  // What may outgrow the limit of a row: its scores until it is steady, its sum from then on.
+  float grown[2] = {row.sum[0], row.sum[1]};
+  float limit[2] = {kLargeSum, kLargeSum};
+  if (!steady) {
+    float upper = s[0], lower = s[2];
+#pragma unroll
+    for (int i = 0; i < kUsed; i += 4) {
+      upper = fmaxf(upper, fmaxf(s[i], s[i + 1]));
+      lower = fmaxf(lower, fmaxf(s[i + 2], s[i + 3]));
+    }
+    grown[0] = upper * scale_log2;
+    grown[1] = lower * scale_log2;
+    limit[0] = row.base[0] + kSlack;
+    limit[1] = row.base[1] + kSlack;
+  }
+  const bool rescale = __any_sync(0xFFFFFFFFU, grown[0] > limit[0] || grown[1] > limit[1]);
   if (rescale) {
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-      const float grown_max = fmaxf(row.max[r], max[r]);
-      alpha[r] =
-          grown_max == row.max[r] ? 1.0F : ptx::exp2_approx((row.max[r] - grown_max) * scale_log2);
-      row.max[r] = grown_max;
+      const float most = quad_max(grown[r]);
+      const float base = steady ? row.base[r] + (most > kLargeSum ? __log2f(most) : 0.0F)
+                                : fmaxf(row.base[r], most);
+      alpha[r] = base == row.base[r] ? 1.0F : ptx::exp2_approx(row.base[r] - base);
+      row.base[r] = base;
       row.sum[r] *= alpha[r];
     }
+    steady = kWideRange && __all_sync(0xFFFFFFFFU, fabsf(row.base[0]) < kModerate &&
+                                                       fabsf(row.base[1]) < kModerate);
   }
-
   float base[2];
 #pragma unroll
-  for (int r = 0; r < 2; ++r) {
-    base[r] = row.max[r] == -INFINITY ? 0.0F : row.max[r] * scale_log2;
-  }
+  for (int r = 0; r < 2; ++r) base[r] = row.base[r] == -INFINITY ? 0.0F : row.base[r];
   float sum[4] = {0, 0, 0, 0};
 #pragma unroll
   for (int i = 0; i < kUsed; i += 4) {
