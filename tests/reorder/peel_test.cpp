@@ -41,6 +41,18 @@ TEST(Peel, PutsHubsFirstAndKeepsTheRest) {
   EXPECT_EQ(to_vector(ordering.rows), expected);
 }
 
+TEST(Peel, PutsHubsLastWhenTold) {
+  const Csr mask = square(80, with_globals(80, {30, 50}, {30, 50}));
+  const Ordering ordering = run("peel(8,1)", mask).ordering;
+  EXPECT_TRUE(ordering.symmetric);
+  std::vector<std::int32_t> expected;
+  for (std::int32_t i = 0; i < 80; ++i) {
+    if (i != 30 && i != 50) expected.push_back(i);
+  }
+  expected.insert(expected.end(), {30, 50});
+  EXPECT_EQ(to_vector(ordering.rows), expected);
+}
+
 TEST(Peel, LargestHubFirst) {
   testing::Entries entries = with_globals(80, {60}, {60});
   for (std::int32_t j = 0; j < 50; ++j) entries.emplace_back(10, j);

@@ -148,6 +148,8 @@ struct Candidate {
 std::vector<Candidate> candidates_for(const Features& f, const Objective& objective) {
   std::vector<Candidate> list;
   const std::string peel = f.hubs > 0 ? "peel|" : "";
+  // What fills groups of rows begins at the edge of a tile.
+  const std::string peel_last = f.hubs > 0 ? "peel(8,1)|" : "";
   if (f.square && !f.symmetric) list.push_back({"staircase", 5 * f.nnz + 100 * f.n});
   if (f.symmetric) list.push_back({peel + "rcm", 3 * f.nnz + 40 * f.n});
   list.push_back({peel + "signature|bipartite_rcm", 6 * f.nnz + 300 * f.n});
@@ -157,11 +159,11 @@ std::vector<Candidate> candidates_for(const Features& f, const Objective& object
     const double bundles = 6 * f.nnz + 2 * f.shared + 200 * f.n;
     const double places = kWorkToAnneal * f.nnz;
     list.push_back({"supervariable|anneal", bundles + places});
-    list.push_back({peel + "grow(2)|anneal", bundles + places});
-    list.push_back({peel + "grow(4)|anneal(4)", bundles + 2 * places});
+    list.push_back({peel_last + "grow(2)|anneal", bundles + places});
+    list.push_back({peel_last + "grow(4)|anneal(4)", bundles + 2 * places});
   }
   if (objective.kind == Objective::Kind::gather) {
-    list.push_back({"hypergraph", 500 * f.nnz + 1000 * f.n});
+    list.push_back({peel_last + "hypergraph", 500 * f.nnz + 1000 * f.n});
   }
   list.push_back({peel + "metis_rb", 20 * f.nnz + 1500 * f.n});
   if (f.square) {

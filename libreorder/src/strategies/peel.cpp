@@ -47,12 +47,14 @@ Split split(const std::vector<bool>& hub, const std::vector<std::int32_t>& degre
   return result;
 }
 
-Permutation expand(const Split& lines, const Permutation& inner) {
-  std::vector<std::int32_t> order = lines.hubs;
+Permutation expand(const Split& lines, const Permutation& inner, bool last) {
+  std::vector<std::int32_t> order;
   order.reserve(lines.hubs.size() + lines.rest.size());
+  if (!last) order = lines.hubs;
   for (const std::int32_t place : inner.new_to_old()) {
     order.push_back(lines.rest[static_cast<std::size_t>(place)]);
   }
+  if (last) order.insert(order.end(), lines.hubs.begin(), lines.hubs.end());
   return Permutation(std::move(order));
 }
 
@@ -76,7 +78,7 @@ Csr rest_of(const CsrView& mask, const Split& rows, const Split& cols) {
                       std::move(indices));
 }
 
-Reduction::Reduced peel(const CsrView& mask, double theta) {
+Reduction::Reduced peel(const CsrView& mask, double theta, bool last) {
   std::vector<std::int32_t> row_degree = row_degrees(mask);
   std::vector<std::int32_t> col_degree = col_degrees(mask);
   std::vector<bool> row_hub = find_hubs(row_degree, theta);
@@ -101,9 +103,9 @@ Reduction::Reduced peel(const CsrView& mask, double theta) {
   const bool same = mask.is_square() && rows.hubs == cols.hubs;
   Csr rest = rest_of(mask, rows, cols);
   return {std::move(rest),
-          [rows = std::move(rows), cols = std::move(cols), same](const Ordering& inner) {
-            if (same && inner.symmetric) return Ordering::same(expand(rows, inner.rows));
-            return Ordering{expand(rows, inner.rows), expand(cols, inner.cols), false};
+          [rows = std::move(rows), cols = std::move(cols), same, last](const Ordering& inner) {
+            if (same && inner.symmetric) return Ordering::same(expand(rows, inner.rows, last));
+            return Ordering{expand(rows, inner.rows, last), expand(cols, inner.cols, last), false};
           }};
 }
 
@@ -112,14 +114,20 @@ Reduction::Reduced peel(const CsrView& mask, double theta) {
 StrategyPtr make_peel() {
   return make_reduction(
       {.name = "peel",
-       .summary = "sets hub rows and columns apart, first; the next stage orders what is left",
+       .summary =
+           "sets hub rows and columns apart, first or last; the next stage orders what is left",
        .citation = "after SlashBurn: Lim, Kang and Faloutsos, TKDE 26 (2014)",
        .params = {{.name = "theta",
                    .fallback = 8.0,
                    .min = 1,
-                   .summary = "a hub has more than theta times the median degree"}}},
+                   .summary = "a hub has more than theta times the median degree"},
+                  {.name = "last",
+                   .fallback = std::int64_t{0},
+                   .min = 0,
+                   .max = 1,
+                   .summary = "1: behind the rest, so that groups of a tile begin at its edge"}}},
       [](const CsrView& mask, const Params& params, const Context&) {
-        return peel(mask, params.number("theta"));
+        return peel(mask, params.number("theta"), params.integer("last") == 1);
       });
 }
 
