@@ -96,8 +96,12 @@ std::vector<ParamSpec> specs_of(Objective::Kind kind) {
               {.name = "theta", .fallback = std::int64_t{1}, .min = 1},
               coefficient("lambda", 0)};
     case Objective::Kind::cost_model:
-      return {kRows, kCols, coefficient("t_full", 1), coefficient("t_partial", 1),
-              coefficient("t_row", 0)};
+      return {kRows,
+              kCols,
+              coefficient("t_full", 1),
+              coefficient("t_partial", 1),
+              coefficient("t_row", 0),
+              coefficient("t_gather", 0)};
   }
   return {};
 }
@@ -148,6 +152,7 @@ void validate(const Objective& objective) {
   require_coefficient("t_full", objective.t_full);
   require_coefficient("t_partial", objective.t_partial);
   require_coefficient("t_row", objective.t_row);
+  require_coefficient("t_gather", objective.t_gather);
 }
 
 double TileCounts::fill() const noexcept {
@@ -229,6 +234,7 @@ Objective parse_objective(std::string_view text) {
       objective.t_full = params.number("t_full");
       objective.t_partial = params.number("t_partial");
       objective.t_row = params.number("t_row");
+      objective.t_gather = params.number("t_gather");
     }
     return objective;
   }
@@ -253,9 +259,20 @@ std::string to_string(const Objective& objective) {
     add("t_full", objective.t_full);
     add("t_partial", objective.t_partial);
     add("t_row", objective.t_row);
+    if (objective.t_gather > 0) add("t_gather", objective.t_gather);
   }
   return text + '}';
 }
+
+namespace {
+
+/// Of Q and O with the rows, of K and V with the columns.
+double rows_moved(const Ordering& ordering) {
+  return (ordering.rows.is_identity() ? 0.0 : 2.0 * ordering.rows.size()) +
+         (ordering.cols.is_identity() ? 0.0 : 2.0 * ordering.cols.size());
+}
+
+}  // namespace
 
 double evaluate(const Objective& objective, const CsrView& pattern, const Ordering& ordering) {
   require_match(pattern, ordering);
@@ -283,7 +300,8 @@ double evaluate(const Objective& objective, const CsrView& pattern, const Orderi
       const TileCounts counts = count_tiles(pattern, ordering, objective.tile);
       return objective.t_full * static_cast<double>(counts.full) +
              objective.t_partial * static_cast<double>(counts.partial()) +
-             objective.t_row * static_cast<double>(counts.tile_rows);
+             objective.t_row * static_cast<double>(counts.tile_rows) +
+             objective.t_gather * rows_moved(ordering);
     }
   }
   return 0;

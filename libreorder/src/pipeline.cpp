@@ -9,6 +9,7 @@
 #include <variant>
 
 #include "checks.hpp"
+#include "graph.hpp"
 #include "names.hpp"
 #include "reorder/error.hpp"
 
@@ -176,6 +177,9 @@ class Pipeline::Runner {
     context_.on_candidate = [report](const CandidateReport& candidate) {
       if (report != nullptr) report->candidates.push_back(candidate);
     };
+    context_.on_choice = [report](const ChoiceReport& choice) {
+      if (report != nullptr) report->choice = choice;
+    };
   }
 
   /// All stages one after the other; the orderings composed.
@@ -308,6 +312,7 @@ std::string Pipeline::to_string() const {
 
 Pipeline::Result Pipeline::run(const CsrView& mask, const Context& context) const {
   validate(context.objective);
+  require_vertices(mask);  // some strategies number rows and columns together
   const Tile tile = context.objective.tile;
   Result result;
   Report& report = result.report;

@@ -135,7 +135,7 @@ class Refiner {
       result.searched = true;
     }
     result.searched = result.searched || rounds > 0;
-    for (int round = 0; round < rounds; ++round) exchange_turn(round, rounds);
+    for (int round = 0; round < rounds && !stopped(); ++round) exchange_turn(round, rounds);
     if (result.searched) keep_if_better(result);
     result.work = work_;
     return result;
@@ -143,6 +143,8 @@ class Refiner {
 
  private:
   [[nodiscard]] bool one_sided() const { return objective_.kind == Objective::Kind::gather; }
+
+  [[nodiscard]] bool stopped() const { return options_.stop && options_.stop(); }
 
   [[nodiscard]] double first_smoothing() const {
     if (options_.smoothing > 0) return options_.smoothing;
@@ -184,7 +186,7 @@ class Refiner {
   /// Single rows, and sizes that are exact in the end.
   void search_rows(int rounds) {
     const int turns = rounds * kTurnsPerRound;
-    for (int turn = 0; turn < turns; ++turn) {
+    for (int turn = 0; turn < turns && !stopped(); ++turn) {
       const double progress = std::min(1.0, turn / (kFadedOut * std::max(turns - 1, 1)));
       search_turn(std::pow(smoothing_, 1 - progress),
                   kBalanceFirst * std::pow(kBalanceLast / kBalanceFirst, progress));
@@ -298,7 +300,9 @@ class Refiner {
 
 Refined refine(const CsrView& mask, const Objective& objective, const RefineOptions& options) {
   validate(objective);
-  return Refiner(mask, objective, options).run();
+  Objective still = objective;
+  still.t_gather = 0;
+  return Refiner(mask, still, options).run();
 }
 
 }  // namespace reorder

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 
 #include "reorder/csr.hpp"
@@ -20,6 +21,8 @@ struct RefineOptions {
   std::int64_t work_limit = std::numeric_limits<std::int64_t>::max();
   std::uint64_t seed = 0;
   int threads = 1;
+  /// Asked between turns; once it says yes the search comes to its end. May be empty.
+  std::function<bool()> stop{};
 };
 
 struct Refined {
@@ -39,6 +42,8 @@ struct Refined {
 /// already full and emptying those nearly empty; the smoothing fades out. Tiles may be a few rows
 /// over or under in between. At the end sizes are made exact, and bundles of 64, 16 and 4 like
 /// rows, then single rows, are exchanged in pairs.
+///
+/// What moving rows costs is left out: the mask is somebody's reordered one.
 ///
 /// `tiles`, `tiles_min` and `cost_model` search over both sides, `gather` over rows. The result
 /// depends on mask, objective and options without `threads`. Memory O(n + nnz).

@@ -75,6 +75,43 @@ TEST(Auto, ASmallBudgetTriesLess) {
   EXPECT_LT(run("auto", mask).report.after.nonempty, none.after.nonempty);
 }
 
+/// A band, shuffled: any ordering of it gains much.
+Csr shuffled_band(std::int32_t n) {
+  return permute(testing::path(n), Ordering::same(testing::random_permutation(n, 3)));
+}
+
+Pipeline::Result run_for(const std::string& objective, const CsrView& mask) {
+  static const Registry registry = Registry::with_builtins();
+  return Pipeline::parse("auto", registry)
+      .run(mask, {.objective = parse_objective(objective), .seed = 1});
+}
+
+TEST(Auto, DoesNotReorderWhereMovingRowsCostsMoreThanItSaves) {
+  const Csr mask = shuffled_band(256);
+  const auto cheap = run_for("cost_model{8,8,t_full=1,t_partial=1,t_gather=0.1}", mask);
+  EXPECT_FALSE(cheap.ordering.rows.is_identity());
+  const auto dear = run_for("cost_model{8,8,t_full=1,t_partial=1,t_gather=10}", mask);
+  EXPECT_TRUE(dear.ordering.rows.is_identity());
+  EXPECT_TRUE(dear.ordering.cols.is_identity());
+  const std::string& reason = dear.report.choice->reason;
+  EXPECT_NE(reason.find("do not reorder"), std::string::npos) << reason;
+  EXPECT_NE(reason.find("moving rows costs"), std::string::npos) << reason;
+}
+
+TEST(Auto, SaysWhatItSawAndWhyItChose) {
+  const auto report = run("auto", shuffled_band(256)).report;
+  ASSERT_TRUE(report.choice);
+  EXPECT_TRUE(report.choice->features.symmetric);
+  EXPECT_EQ(report.choice->features.components, 1);
+  EXPECT_NE(report.choice->reason.find("lowest objective"), std::string::npos)
+      << report.choice->reason;
+  testing::Entries diagonal;
+  for (std::int32_t i = 0; i < 64; ++i) diagonal.emplace_back(i, i);
+  const auto nothing_to_gain = run("auto", Csr::from_entries(64, 64, diagonal)).report;
+  EXPECT_NE(nothing_to_gain.choice->reason.find("within 1% of the lower bound"), std::string::npos)
+      << nothing_to_gain.choice->reason;
+}
+
 TEST(Auto, WorkAndSeedAloneDecide) {
   for (const std::uint32_t seed : {1U, 2U}) {
     const Csr mask = testing::random_pattern(300, 300, 2000, seed);

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <future>
+#include <limits>
 #include <map>
 #include <random>
 
@@ -71,6 +72,26 @@ std::vector<Shape> make_shapes() {
     for (std::int32_t j = i / 10 * 10; j <= i; ++j) causal.emplace_back(i, j);
   }
   shapes.push_back(square("causal documents", 30, causal));
+
+  // Ties: every vertex looks like every other.
+  testing::Entries ring = testing::path_entries(32);
+  ring.emplace_back(0, 31);
+  ring.emplace_back(31, 0);
+  shapes.push_back(square("ring", 32, ring));
+  testing::Entries couples;
+  for (std::int32_t i = 0; i < 30; i += 2) couples.emplace_back(i, i + 1);
+  shapes.push_back(square("couples", 30, testing::undirected(30, couples)));
+  testing::Entries halves;  // complete bipartite, as a graph
+  for (std::int32_t i = 0; i < 12; ++i) {
+    for (std::int32_t j = 12; j < 24; ++j) halves.emplace_back(i, j);
+  }
+  shapes.push_back(square("two halves", 24, testing::undirected(24, halves)));
+  testing::Entries equal;  // all rows alike
+  for (std::int32_t i = 0; i < 20; ++i) {
+    for (std::int32_t j = 0; j < 30; j += 3) equal.emplace_back(i, j);
+  }
+  shapes.push_back({"equal rows", 20, 30, equal});
+
   shapes.push_back({"wide", 12, 50, testing::random_entries(12, 50, 100, 8)});
   shapes.push_back({"tall", 50, 12, testing::random_entries(50, 12, 100, 9)});
   shapes.push_back({"no rows", 0, 5, {}});
@@ -125,9 +146,12 @@ class Conformance : public ::testing::TestWithParam<std::string> {
   }
 
   [[nodiscard]] Ordering order(std::size_t shape, const CsrView& mask, std::uint64_t seed,
-                               const std::string& behind = "") const {
+                               const std::string& behind = "", int threads = 1) const {
     return Pipeline::parse(call(shape) + behind, registry_)
-        .run(mask, {.objective = Objective::tiles({.rows = 8, .cols = 8}), .seed = seed})
+        .run(mask, {.objective = Objective::tiles({.rows = 8, .cols = 8}),
+                    .seed = seed,
+                    .threads = threads,
+                    .budget = {.work = 20'000'000}})
         .ordering;
   }
 
@@ -215,6 +239,32 @@ TEST_P(Conformance, TwoThreadsAtOnceAgreeWithOneAlone) {
   auto second = std::async(std::launch::async, order_all);
   EXPECT_EQ(first.get(), alone);
   EXPECT_EQ(second.get(), alone);
+}
+
+TEST_P(Conformance, TheNumberOfThreadsIsNoMatter) {
+  for (std::size_t i = 0; i < shapes().size(); ++i) {
+    if (!takes(shapes()[i])) continue;
+    const Csr mask = shapes()[i].pattern();
+    const Ordering one = order(i, mask, 7);
+    EXPECT_EQ(order(i, mask, 7, "", 2), one) << shapes()[i].name;
+    EXPECT_EQ(order(i, mask, 7, "", 8), one) << shapes()[i].name;
+  }
+  if (GetParam() == "file") return;
+  // Large enough for neighbourhoods that run in parallel.
+  const Csr mask = testing::random_pattern(500, 500, 2500, 6);
+  const Ordering one = order(0, mask, 7);
+  EXPECT_EQ(order(0, mask, 7, "", 2), one);
+  EXPECT_EQ(order(0, mask, 7, "", 8), one);
+}
+
+TEST_P(Conformance, RefusesMoreRowsAndColumnsThanItCanNumber) {
+  const std::vector<std::int64_t> offsets{0, 1, 1};
+  const std::vector<std::int32_t> cols{5};
+  // A view of four numbers: nothing of its claimed width may be allocated before it is refused.
+  const CsrView wide{2, std::numeric_limits<std::int32_t>::max(), offsets, cols};
+  testing::expect_error(ErrorCode::too_large,
+                        "2 x 2147483647 pattern has 2147483649 vertices; the limit is 2147483647",
+                        [&] { (void)order(0, wide, 0); });
 }
 
 TEST_P(Conformance, PrintsNothing) {

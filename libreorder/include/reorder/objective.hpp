@@ -63,13 +63,15 @@ struct EnvelopeStats {
 
 /// What an ordering should minimise. Written as it is parsed, later coefficients optional:
 /// "tiles{128,128}", "gather{128,128}", "tiles_min{128,128,theta=16,lambda=0.01}",
-/// "cost_model{128,128,t_full=1,t_partial=1.2,t_row=0.5}".
+/// "cost_model{128,128,t_full=1,t_partial=1.2,t_row=0.5,t_gather=0.001}".
 struct Objective {
   enum class Kind {
     tiles,   ///< non-empty tiles
     gather,  ///< Σ over row tiles of ⌈distinct keys / tile.cols⌉: keys gathered per row tile
-    tiles_min,   ///< tiles with ≥ theta entries, + lambda per entry left in the others
-    cost_model,  ///< t_full·full + t_partial·partial + t_row·(row tiles)
+    tiles_min,  ///< tiles with ≥ theta entries, + lambda per entry left in the others
+    /// t_full·full + t_partial·partial + t_row·(row tiles) + t_gather·(rows of Q, K, V, O moved):
+    /// 2·n_rows unless the rows keep their order, and 2·n_cols unless the columns do.
+    cost_model,
   };
 
   Kind kind = Kind::tiles;
@@ -79,6 +81,7 @@ struct Objective {
   double t_full = 1;
   double t_partial = 1;
   double t_row = 0;
+  double t_gather = 0;
 
   [[nodiscard]] static Objective tiles(Tile tile) { return {Kind::tiles, tile}; }
 

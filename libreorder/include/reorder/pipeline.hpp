@@ -61,6 +61,7 @@ struct Report {
   double seconds = 0;  ///< wall time of the ordering alone, counting and checking excluded
   std::vector<StageReport> stages;
   std::vector<CandidateReport> candidates;
+  std::optional<ChoiceReport> choice;  ///< of the last stage that chose within a budget
 };
 
 /// A parsed chain of strategies, "peel(8)|rcm" or "best_of(natural,rcm,amd)". Each stage orders
@@ -79,7 +80,8 @@ class Pipeline {
   };
 
   /// Every stage's result is checked to be a bijection of the right size, plugins' too.
-  /// Throws what the strategies throw, the stage's name in front.
+  /// Throws what the strategies throw, the stage's name in front, and Error{too_large} for a mask
+  /// of more than 2³¹ − 1 rows and columns together.
   [[nodiscard]] Result run(const CsrView& mask, const Context& context) const;
 
   /// Canonical text: every parameter that differs from its default, in order.

@@ -6,7 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "reorder/budget.hpp"
 #include "reorder/csr.hpp"
+#include "reorder/features.hpp"
 #include "reorder/objective.hpp"
 #include "reorder/permutation.hpp"
 #include "reorder/spec.hpp"
@@ -38,6 +40,16 @@ struct CandidateReport {
   double objective = 0;
   std::string error{};  ///< why it could not run, or ""
   bool chosen = false;
+  std::int64_t work = 0;  ///< of the budget; 0 where none was kept
+};
+
+/// How a strategy that chooses within a budget came to its answer, as reported.
+struct ChoiceReport {
+  MaskFeatures features;
+  std::int64_t work_limit = 0;  ///< as a budget, this gives the same answer anywhere
+  std::int64_t work = 0;        ///< that was spent
+  bool budget_cut = false;      ///< the wall-clock guard fired: another run may differ
+  std::string reason{};         ///< why this candidate, in a sentence
 };
 
 /// What every strategy is told besides the mask and its own parameters.
@@ -45,8 +57,11 @@ struct Context {
   Objective objective;
   std::uint64_t seed = 0;
   int threads = 1;
+  Budget budget{};  ///< of a strategy that chooses among several and was given none of its own
   /// Called once for each candidate that a choosing strategy looked at; may be empty.
   std::function<void(const CandidateReport&)> on_candidate{};
+  /// Called once by a strategy that chose within a budget; may be empty.
+  std::function<void(const ChoiceReport&)> on_choice{};
 };
 
 /// One way to order a mask. Stateless and pure: the answer depends on the mask, the

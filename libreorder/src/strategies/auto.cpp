@@ -20,12 +20,10 @@
 namespace reorder {
 namespace {
 
-// Work is counted in entries read or prices looked at. One core of a 2020s server does this much of
-// it in a second; the rate turns seconds into work and nothing else depends on it.
-constexpr double kWorkPerSecond = 2.5e8;
-// A run that takes this many times the seconds it was given is cut short: a slow machine.
-constexpr double kPatience = 4;
-
+// Work is counted in entries read or prices looked at.
+constexpr double kDefaultSeconds = 5;
+constexpr double kWorkToLook = 2;        // an entry, at the features and the bound
+constexpr double kClustered = 0.1;       // likeness of neighbours
 constexpr double kWorkToEvaluate = 0.5;  // an entry, by the objective
 // No search is begun with less, an entry: a round takes more than this.
 constexpr double kWorkToSearch = 40;
@@ -42,49 +40,45 @@ constexpr double kHopeless = 1.5;    // times the best start
 constexpr int kTrialRounds = 2;
 constexpr int kMostRounds = 40;
 
-/// What can be seen of a mask in one pass.
+/// What decides which candidates can win and what they take.
 struct Features {
   double n = 0;  ///< rows and columns
   double nnz = 0;
   bool square = false;
-  bool symmetric = false;  ///< by its degrees and a sample of its entries
-  std::int64_t hubs = 0;   ///< rows and columns above 8 times the median degree
+  bool symmetric = false;
+  bool clustered = false;  ///< unlike an expander, on which elimination and bisection take long
+  std::int64_t hubs = 0;
   bool like_rows = false;  ///< by a sample: rows have many others like them
-  double shared = 0;       ///< entries that `grow` reads, roughly: rows of each column, by tile
+  double shared = 0;   ///< entries that `grow` reads for rows, roughly: rows of a column, by tile
+  double touched = 0;  ///< ... and for columns, if all tiles are as good as random
 
-  Features(const CsrView& mask, Tile tile)
+  Features(const CsrView& mask, const MaskFeatures& seen, Tile tile)
       : n(static_cast<double>(mask.n_rows) + mask.n_cols),
         nnz(static_cast<double>(mask.nnz())),
-        square(mask.is_square()) {
-    const std::vector<std::int32_t> rows = row_degrees(mask);
-    const std::vector<std::int32_t> cols = col_degrees(mask);
-    const double common = hub_threshold(cols);
-    hubs = count_above(rows, hub_threshold(rows)) + count_above(cols, common);
-    for (const double degree : cols) {
-      if (degree <= common) shared += degree * std::ceil(degree / tile.rows);
+        square(seen.square()),
+        symmetric(seen.symmetric),
+        clustered(seen.likeness > kClustered),
+        hubs(seen.rows.hubs + seen.cols.hubs) {
+    const std::int64_t common = 8 * seen.cols.median;
+    const std::vector<std::int32_t> degrees = col_degrees(mask);
+    for (const std::int64_t degree : degrees) {
+      if (degree <= common) {
+        shared += static_cast<double>(degree) * std::ceil(static_cast<double>(degree) / tile.rows);
+      }
     }
-    symmetric = square && rows == cols && mirrored_in_a_sample(mask);
-    like_rows = alike_in_a_sample(mask, cols, common);
+    const double row_tiles = std::ceil(static_cast<double>(mask.n_rows) / tile.rows);
+    const double col_tiles = std::ceil(static_cast<double>(mask.n_cols) / tile.cols);
+    const double cols_of_tile =
+        std::min(static_cast<double>(mask.n_cols), nnz / std::max(row_tiles, 1.0));
+    touched = row_tiles * cols_of_tile * std::min(col_tiles, cols_of_tile);
+    like_rows = alike_in_a_sample(mask, degrees, common);
   }
 
  private:
-  static double hub_threshold(std::vector<std::int32_t> degrees) {
-    std::erase(degrees, 0);
-    if (degrees.empty()) return 0;
-    const auto middle = degrees.begin() + static_cast<std::ptrdiff_t>(degrees.size() / 2);
-    std::nth_element(degrees.begin(), middle, degrees.end());
-    return 8.0 * *middle;
-  }
-
-  static std::int64_t count_above(const std::vector<std::int32_t>& degrees, double threshold) {
-    return std::count_if(degrees.begin(), degrees.end(),
-                         [&](std::int32_t degree) { return degree > threshold; });
-  }
-
   /// Whether many rows have half of their keys in common with a dozen others: 16 rows are compared
   /// with each eighth row. Keys more common than `common` do not count.
   static bool alike_in_a_sample(const CsrView& mask, const std::vector<std::int32_t>& col_degrees,
-                                double common) {
+                                std::int64_t common) {
     constexpr std::int32_t kSeeds = 16;
     constexpr std::int32_t kStride = 8;
     constexpr std::int32_t kAlike = 2;  // of a dozen, an eighth is looked at
@@ -121,21 +115,6 @@ struct Features {
     return std::count_if(alike.begin(), alike.end(), [](std::int32_t n) { return n >= kAlike; }) >=
            kSeeds / 4;
   }
-
-  static bool mirrored_in_a_sample(const CsrView& mask) {
-    if (mask.nnz() == 0) return true;
-    Random random(0);
-    for (int tried = 0; tried < 1000; ++tried) {
-      const auto row =
-          static_cast<std::int32_t>(random.below(static_cast<std::uint32_t>(mask.n_rows)));
-      if (mask.row(row).empty()) continue;
-      const auto cols = mask.row(row);
-      const std::int32_t col = cols[random.below(static_cast<std::uint32_t>(cols.size()))];
-      const auto back = mask.row(col);
-      if (!std::binary_search(back.begin(), back.end(), row)) return false;
-    }
-    return true;
-  }
 };
 
 struct Candidate {
@@ -144,16 +123,20 @@ struct Candidate {
 };
 
 /// Pipelines that can win on such a mask, the most promising first. Work as measured on masks of
-/// 0.05 to 24 million entries.
+/// 0.05 to 24 million entries, 16,384 to 400,000 rows: within a factor of two or on the safe side.
 std::vector<Candidate> candidates_for(const Features& f, const Objective& objective) {
   std::vector<Candidate> list;
   const std::string peel = f.hubs > 0 ? "peel|" : "";
   // What fills groups of rows begins at the edge of a tile.
   const std::string peel_last = f.hubs > 0 ? "peel(8,1)|" : "";
-  if (f.square && !f.symmetric) list.push_back({"staircase", 5 * f.nnz + 100 * f.n});
+  const double peeling = f.hubs > 0 ? 2.5 * f.nnz : 0;
+  const double parts = (f.clustered ? 30 : f.square ? 100 : 200) * f.nnz + 1500 * f.n;
+  const double elimination =
+      (f.clustered ? 25 : 40 * std::max(f.n / 32768, 1.0)) * f.nnz + 200 * f.n;
+  if (f.square && !f.symmetric) list.push_back({"staircase", 8 * f.nnz + 400 * f.n});
   if (f.symmetric) list.push_back({peel + "rcm", 3 * f.nnz + 40 * f.n});
-  list.push_back({peel + "signature|bipartite_rcm", 6 * f.nnz + 300 * f.n});
-  list.push_back({"grow", 3 * f.nnz + 2 * f.shared + 200 * f.n});
+  list.push_back({peel + "signature|bipartite_rcm", 4.5 * f.nnz + 250 * f.n + peeling});
+  list.push_back({"grow", 3 * f.nnz + 2 * f.shared + 200 * f.n + 0.7 * f.touched});
   if (f.like_rows) {
     // Blocks of other sizes than a tile: bundles of a half and a quarter, then their best places.
     const double bundles = 6 * f.nnz + 2 * f.shared + 200 * f.n;
@@ -165,39 +148,46 @@ std::vector<Candidate> candidates_for(const Features& f, const Objective& object
   if (objective.kind == Objective::Kind::gather) {
     list.push_back({peel_last + "hypergraph", 500 * f.nnz + 1000 * f.n});
   }
-  list.push_back({peel + "metis_rb", 20 * f.nnz + 1500 * f.n});
+  list.push_back({peel + "metis_rb", parts});
   if (f.square) {
-    list.push_back({"amd", 20 * f.nnz + 200 * f.n});
-    list.push_back({"metis_nd", 20 * f.nnz + 1500 * f.n});
+    list.push_back({"amd", elimination});
+    list.push_back({"metis_nd", parts});
   }
-  if (f.hubs > 0) list.push_back({"signature|bipartite_rcm", 6 * f.nnz + 300 * f.n});
+  if (f.hubs > 0) list.push_back({"signature|bipartite_rcm", 4.5 * f.nnz + 250 * f.n});
   return list;
 }
 
 class Auto {
  public:
-  Auto(const CsrView& mask, const Context& context, double seconds, double work)
+  Auto(const CsrView& mask, const Context& context, const Budget& budget)
       : mask_(mask),
         context_(context),
         registry_(Registry::with_builtins()),
-        left_(work > 0 ? work : seconds * kWorkPerSecond),
-        patience_(work > 0 ? 0 : kPatience * seconds) {
+        left_(static_cast<double>(budget.work)),
+        guard_(budget.guard_seconds) {
     context_.on_candidate = nullptr;
+    context_.on_choice = nullptr;
+    choice_.work_limit = budget.work;
   }
 
   Ordering run() {
-    add("natural", Ordering::identity(mask_.n_rows, mask_.n_cols), 0);
-    left_ -= static_cast<double>(mask_.nnz());
-    for (const Candidate& candidate :
-         candidates_for(Features(mask_, context_.objective.tile), context_.objective)) {
+    const double look = kWorkToLook * static_cast<double>(mask_.nnz());
+    add("natural", Ordering::identity(mask_.n_rows, mask_.n_cols), 0, look);
+    left_ -= look;
+    choice_.features = look_at(mask_);
+    const Features features(mask_, choice_.features, context_.objective.tile);
+    for (const Candidate& candidate : candidates_for(features, context_.objective)) {
       if (near_the_bound()) break;
       try_candidate(candidate);
     }
     refine_best();
-    return choose();
+    Ordering chosen = choose();
+    choice_.work = choice_.work_limit - static_cast<std::int64_t>(std::floor(left_));
+    return chosen;
   }
 
-  [[nodiscard]] const std::vector<CandidateReport>& reports() const { return reports_; }
+  [[nodiscard]] const std::vector<CandidateReport>& candidates() const { return reports_; }
+  [[nodiscard]] const ChoiceReport& choice() const { return choice_; }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -211,15 +201,19 @@ class Auto {
   [[nodiscard]] double seconds_since(Clock::time_point start) const {
     return std::chrono::duration<double>(Clock::now() - start).count();
   }
-  [[nodiscard]] bool out_of_time() const {
-    return patience_ > 0 && seconds_since(start_) > patience_;
+  [[nodiscard]] bool out_of_time() {
+    if (guard_ == 0 || seconds_since(start_) <= guard_) return false;
+    choice_.budget_cut = true;
+    return true;
   }
 
-  void add(std::string pipeline, Ordering ordering, double seconds) {
+  void add(std::string pipeline, Ordering ordering, double seconds, double work) {
     const double objective = evaluate(context_.objective, mask_, ordering);
     found_.push_back({reports_.size(), std::move(ordering), objective});
-    reports_.push_back(
-        {.pipeline = std::move(pipeline), .seconds = seconds, .objective = objective, .error = {}});
+    reports_.push_back({.pipeline = std::move(pipeline),
+                        .seconds = seconds,
+                        .objective = objective,
+                        .work = static_cast<std::int64_t>(work)});
   }
 
   void skip(std::string pipeline, std::string reason) {
@@ -237,7 +231,7 @@ class Auto {
     try {
       const Clock::time_point start = Clock::now();
       Ordering ordering = order(parse_chain(candidate.pipeline), mask_);
-      add(candidate.pipeline, std::move(ordering), seconds_since(start));
+      add(candidate.pipeline, std::move(ordering), seconds_since(start), work);
     } catch (const Error& error) {
       // A missing library or a shape that a strategy cannot take: the others can.
       skip(candidate.pipeline, error.what());
@@ -263,16 +257,24 @@ class Auto {
     return reduced.expand(order_by_first(chain, reduced.mask, used));
   }
 
-  /// Only for the objective that the bound is for.
-  [[nodiscard]] bool near_the_bound() {
-    if (context_.objective.kind != Objective::Kind::tiles) return false;
+  /// What no ordering can go below, where that is known.
+  [[nodiscard]] double bound() {
+    const Objective& objective = context_.objective;
+    const bool model = objective.kind == Objective::Kind::cost_model;
+    if (!model && objective.kind != Objective::Kind::tiles) return 0;
     if (!bound_) {
-      bound_ = tile_lower_bound(mask_, context_.objective.tile);
-      left_ -= static_cast<double>(mask_.nnz());
+      const auto tiles = static_cast<double>(tile_lower_bound(mask_, objective.tile));
+      const double rows = std::ceil(static_cast<double>(mask_.n_rows) / objective.tile.rows);
+      bound_ =
+          model ? std::min(objective.t_full, objective.t_partial) * tiles + objective.t_row * rows
+                : tiles;
     }
-    return std::any_of(found_.begin(), found_.end(), [&](const Found& found) {
-      return found.objective <= kNearTheBound * static_cast<double>(*bound_);
-    });
+    return *bound_;
+  }
+  [[nodiscard]] bool near_the_bound() {
+    const double enough = kNearTheBound * bound();
+    return std::any_of(found_.begin(), found_.end(),
+                       [&](const Found& found) { return found.objective <= enough; });
   }
 
   /// The best before the search is often not the best after it, so several get a short one, and
@@ -338,30 +340,71 @@ class Auto {
                {.rounds = rounds,
                 .work_limit = static_cast<std::int64_t>(std::max(work_limit / kSearchCost, 0.0)),
                 .seed = context_.seed,
-                .threads = context_.threads});
+                .threads = context_.threads,
+                .stop = [this] { return out_of_time(); }});
     left_ -= kSearchCost * static_cast<double>(refined.work);
     if (!refined.searched) {
       skip(text_of(rounds), "not tried: the work that is left is less than that of a round");
       return std::nullopt;
     }
-    add(text_of(refined.rounds), found_[i].ordering.then(refined.ordering), seconds_since(start));
+    add(text_of(refined.rounds), found_[i].ordering.then(refined.ordering), seconds_since(start),
+        kSearchCost * static_cast<double>(refined.work));
     return refined;
   }
 
   Ordering choose() {
     const auto better = [](const Found& a, const Found& b) { return a.objective < b.objective; };
-    std::size_t chosen = static_cast<std::size_t>(
+    const auto best = static_cast<std::size_t>(
         std::min_element(found_.begin(), found_.end(), better) - found_.begin());
-    const double best = found_[chosen].objective;
+    std::size_t chosen = best;
     for (std::size_t i = 0; i < found_.size(); ++i) {
-      if (!found_[i].ordering.symmetric || found_[i].objective > kSymmetricMayCost * best) continue;
+      if (!found_[i].ordering.symmetric ||
+          found_[i].objective > kSymmetricMayCost * found_[best].objective) {
+        continue;
+      }
       if (!found_[chosen].ordering.symmetric || found_[i].objective < found_[chosen].objective) {
         chosen = i;
       }
     }
     if (found_[chosen].objective > kWorthReordering * found_[0].objective) chosen = 0;
+    choice_.reason = reason(chosen, best);
     reports_[found_[chosen].report].chosen = true;
     return found_[chosen].ordering;
+  }
+
+  std::string reason(std::size_t chosen, std::size_t best) {
+    const auto name_of = [&](std::size_t i) { return reports_[found_[i].report].pipeline; };
+    if (chosen == 0) {
+      if (found_.size() == 1 && !near_the_bound()) return "the budget allowed nothing else";
+      if (found_[0].objective <= kNearTheBound * bound()) {
+        return "do not reorder: the order at hand is within 1% of the lower bound";
+      }
+      return do_not_reorder();
+    }
+    std::string text = "the lowest objective";
+    if (chosen != best) {
+      text = "one order for both sides, within 1% of " + name_of(best) + ", which needs two";
+    } else if (found_[chosen].objective <= kNearTheBound * bound()) {
+      text += ", within 1% of the lower bound";
+    }
+    return text;
+  }
+
+  /// Why the natural order stays although it is above the bound.
+  [[nodiscard]] std::string do_not_reorder() const {
+    Objective still = context_.objective;
+    still.t_gather = 0;
+    if (context_.objective.t_gather > 0) {
+      const double natural = found_[0].objective;
+      for (const Found& found : found_) {
+        const double without = evaluate(still, mask_, found.ordering);
+        if (without >= kWorthReordering * natural) continue;
+        return "do not reorder: " + reports_[found.report].pipeline + " would save " +
+               text(natural - without) + " a call, but moving rows costs " +
+               text(found.objective - without);
+      }
+    }
+    return "do not reorder: nothing that was tried gains half a percent";
   }
 
   static std::string text(double work) {
@@ -373,13 +416,23 @@ class Auto {
   CsrView mask_;
   Context context_;
   Registry registry_;
-  double left_;      ///< work
-  double patience_;  ///< seconds; 0 is endless
+  double left_;   ///< work
+  double guard_;  ///< seconds; 0 is endless
   Clock::time_point start_ = Clock::now();
-  std::optional<std::int64_t> bound_;
+  std::optional<double> bound_;
   std::vector<Found> found_;
   std::vector<CandidateReport> reports_;
+  ChoiceReport choice_;
 };
+
+/// Its own parameters, the caller's budget or the default, the first that there is.
+Budget budget_of(const Params& params, const Context& context) {
+  if (const std::int64_t work = params.integer("work"); work > 0) return {.work = work};
+  if (const double seconds = params.number("seconds"); seconds > 0) {
+    return Budget::of_seconds(seconds);
+  }
+  return context.budget.work > 0 ? context.budget : Budget::of_seconds(kDefaultSeconds);
+}
 
 }  // namespace
 
@@ -390,22 +443,23 @@ StrategyPtr make_auto() {
                   "best and keeps the cheapest by the objective; never worse than natural",
        .citation = "own; after CHOLMOD's choice among orderings, Chen et al., TOMS 35 (2008)",
        .params = {{.name = "seconds",
-                   .fallback = 5.0,
+                   .fallback = 0.0,
                    .min = 0,
                    .max = 1e6,
-                   .summary = "budget on one core, turned into work by a fixed rate"},
+                   .summary = "budget on one core, turned into work by a fixed rate; 0: the "
+                              "caller's budget, or 5"},
                   {.name = "work",
                    .fallback = std::int64_t{0},
                    .min = 0,
                    .summary = "budget in entries looked at, instead of seconds; the same answer on "
                               "any machine"}}},
       [](const CsrView& mask, const Params& params, const Context& context) {
-        Auto choice(mask, context, params.number("seconds"),
-                    static_cast<double>(params.integer("work")));
+        Auto choice(mask, context, budget_of(params, context));
         Ordering ordering = choice.run();
         if (context.on_candidate) {
-          for (const CandidateReport& report : choice.reports()) context.on_candidate(report);
+          for (const CandidateReport& report : choice.candidates()) context.on_candidate(report);
         }
+        if (context.on_choice) context.on_choice(choice.choice());
         return ordering;
       });
 }
