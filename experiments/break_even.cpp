@@ -11,7 +11,7 @@ void set_break_even(Record& record, const CallSamples& samples) {
   record.permuted_call_ms.reset();
   record.saved_ms.reset();
   record.break_even_calls.reset();
-  if (!record.ms || !record.ordering.reordered) return;
+  if (!record.ms || (!record.ordering.reordered && !record.form)) return;
 
   const std::vector<double>* best = nullptr;
   const auto consider = [&](const char* path, const std::vector<double>& seconds) {

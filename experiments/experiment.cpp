@@ -77,8 +77,8 @@ class Measurement {
 
   void order() {
     const auto pipeline = reorder::Pipeline::parse(problem_.pipeline, registry_);
-    const reorder::Context context{
-        .objective = objective_of(problem_), .seed = problem_.seed, .threads = problem_.threads};
+    const reorder::Context context = context_of(problem_);
+    objective_ = context.objective;
     auto result = pipeline.run(pattern_, context);
     std::vector<reorder::Report> reports = {result.report};
     const auto again = [&] {
@@ -120,12 +120,29 @@ class Measurement {
     return *std::move(built);
   }
 
-  std::unique_ptr<attn::Plan> prepare(const attn::BlockMask& mask,
-                                      const attn::PrepareOptions& options, Timing& timing) const {
+  template <class Mask>
+  std::unique_ptr<attn::Plan> prepare(const Mask& mask, const attn::PrepareOptions& options,
+                                      Timing& timing) const {
     std::unique_ptr<attn::Plan> plan;
     const double first = stopwatch([&] { plan = backend_.prepare(mask, options); });
     timing = repeated([&] { (void)backend_.prepare(mask, options); }, first);
     return plan;
+  }
+
+  /// The ordered mask in the objective's form, timed.
+  MaskForm build_ordered(const reorder::CsrView& pattern, Timing& timing) const {
+    const auto make = [&] {
+      return build_form(pattern, objective_, tile_shape(tile_), problem_.threads);
+    };
+    std::optional<MaskForm> built;
+    const double first = stopwatch([&] { built = make(); });
+    timing = repeated([&] { (void)make(); }, first);
+    return *std::move(built);
+  }
+
+  std::unique_ptr<attn::Plan> prepare(const MaskForm& form, const attn::PrepareOptions& options,
+                                      Timing& timing) const {
+    return std::visit([&](const auto& mask) { return prepare(mask, options, timing); }, form);
   }
 
   void build() {
@@ -146,19 +163,34 @@ class Measurement {
     }
     natural_plan_ = prepare(natural, plain, times_.prepare_natural);
     if (backward()) operands_.reserve_workspace(backend_, *natural_plan_);
-    if (!record_.ordering.reordered) return;
+    const bool reordered = record_.ordering.reordered;
+    const bool other_form = form_of(objective_) != "tiles";
+    if (!reordered && !other_form) return;
 
     reorder::Csr permuted;
-    const auto permute = [&] { permuted = reorder::permute(pattern_, ordering_); };
-    const double first = stopwatch(permute);
-    times_.permute = repeated(permute, first);
-    const auto mask = build_mask(permuted, times_.build_permuted.emplace());
-    note_mismatch("permuted", disagreement(after_, mask));
     attn::PrepareOptions orders = plain;
-    orders.q_order = ordering_.rows.new_to_old();
-    orders.kv_order = ordering_.cols.new_to_old();
+    if (reordered) {
+      const auto permute = [&] { permuted = reorder::permute(pattern_, ordering_); };
+      const double first = stopwatch(permute);
+      times_.permute = repeated(permute, first);
+      orders.q_order = ordering_.rows.new_to_old();
+      orders.kv_order = ordering_.cols.new_to_old();
+    }
+    const MaskForm mask =
+        build_ordered(reordered ? permuted.view() : pattern_, times_.build_permuted.emplace());
+    if (other_form) {
+      record_.form = FormFacts{form_of(objective_), tiles_of(mask), residual_of(mask)};
+      const double value = reorder::evaluate(objective_, pattern_, ordering_);
+      note_mismatch("permuted", disagreement(objective_, value, mask));
+      record_.flops = 4.0 * problem_.head_dim * problem_.batch * problem_.heads *
+                      (static_cast<double>(record_.form->tiles) * tile_.rows * tile_.cols +
+                       static_cast<double>(record_.form->residual));
+    } else {
+      note_mismatch("permuted", disagreement(after_, std::get<attn::BlockMask>(mask)));
+    }
     fused_plan_ = prepare(mask, orders, times_.prepare_permuted.emplace());
-    permuted_plan_ = backend_.prepare(mask, plain);
+    if (!reordered) return;
+    permuted_plan_ = std::visit([&](const auto& m) { return backend_.prepare(m, plain); }, mask);
     gathered_ = allocate_operands(backend_, data_->inputs);
     if (backward()) {
       operands_.reserve_workspace(backend_, *fused_plan_);
@@ -267,7 +299,7 @@ class Measurement {
     poison(backend_, operands_);
     natural_plan_->forward(operands_.args());
     if (options_.scope == Scope::none) {
-      if (record_.ordering.reordered && backward()) permuted_plan_->forward(gathered_.args());
+      if (permuted_plan_ && backward()) permuted_plan_->forward(gathered_.args());
       return;
     }
     const Outputs natural = copy_out(backend_, operands_);
@@ -277,25 +309,25 @@ class Measurement {
       natural_plan_->backward(operands_.backward_args());
       compare("natural", copy_out_gradients(backend_, operands_));
     }
-    if (!record_.ordering.reordered) return;
-
-    poison(backend_, gathered_);
-    permuted_plan_->forward(gathered_.args());
-    const Outputs permuted = copy_out(backend_, gathered_);
-    const Outputs back{allocate_like(permuted.o), allocate_like(permuted.lse)};
-    scatter_by_rows(permuted.o, back.o);
-    scatter_by_rows(permuted.lse, back.lse);
-    compare("permuted", back);
-    if (backward()) {
-      permuted_plan_->backward(gathered_.backward_args());
-      const Gradients from = copy_out_gradients(backend_, gathered_);
-      const Gradients to{allocate_like(from.dq), allocate_like(from.dk), allocate_like(from.dv)};
-      scatter_by_rows(from.dq, to.dq);
-      scatter_by_cols(from.dk, to.dk);
-      scatter_by_cols(from.dv, to.dv);
-      compare("permuted", to);
+    if (permuted_plan_) {
+      poison(backend_, gathered_);
+      permuted_plan_->forward(gathered_.args());
+      const Outputs permuted = copy_out(backend_, gathered_);
+      const Outputs back{allocate_like(permuted.o), allocate_like(permuted.lse)};
+      scatter_by_rows(permuted.o, back.o);
+      scatter_by_rows(permuted.lse, back.lse);
+      compare("permuted", back);
+      if (backward()) {
+        permuted_plan_->backward(gathered_.backward_args());
+        const Gradients from = copy_out_gradients(backend_, gathered_);
+        const Gradients to{allocate_like(from.dq), allocate_like(from.dk), allocate_like(from.dv)};
+        scatter_by_rows(from.dq, to.dq);
+        scatter_by_cols(from.dk, to.dk);
+        scatter_by_cols(from.dv, to.dv);
+        compare("permuted", to);
+      }
     }
-
+    if (!fused_plan_) return;
     poison(backend_, operands_);
     fused_plan_->forward(operands_.args());
     compare("fused", copy_out(backend_, operands_));
@@ -346,9 +378,9 @@ class Measurement {
     };
     const auto natural = add_passes(*natural_plan_, operands_);
     std::vector<std::size_t> permuted, fused, moves;
-    if (record_.ordering.reordered) {
+    if (fused_plan_) fused = add_passes(*fused_plan_, operands_);
+    if (permuted_plan_) {
       permuted = add_passes(*permuted_plan_, gathered_);
-      fused = add_passes(*fused_plan_, operands_);
       if (!backend_.info().device_memory) {
         moves.push_back(arms.add([&] { gather_call(operands_, gathered_); }));
         moves.push_back(arms.add([&] { scatter_call(gathered_, operands_); }));
@@ -367,6 +399,8 @@ class Measurement {
     if (!permuted.empty()) {
       times_.permuted = summarize(arms.sum(permuted));
       times_.permuted_passes = passes(permuted);
+    }
+    if (!fused.empty()) {
       calls.fused = arms.sum(fused);
       times_.fused = summarize(calls.fused);
       times_.fused_passes = passes(fused);
@@ -388,6 +422,7 @@ class Measurement {
   const reorder::CsrView pattern_;
   const reorder::Tile tile_;
   const Pass pass_;
+  reorder::Objective objective_;
   const attn::Backend& backend_;
   const reorder::Registry& registry_;
   const Workload::Data* data_ = nullptr;
@@ -409,7 +444,8 @@ class Measurement {
 
 const Workload::Data& Workload::data(const Problem& problem, Scope scope) {
   Problem shared = problem;
-  shared.pipeline = shared.backend = shared.algorithm = shared.tile = shared.objective = "";
+  shared.pipeline = shared.backend = shared.algorithm = shared.tile = "";
+  shared.objective = shared.cost_model = shared.budget = "";
   shared.threads = 0;
   const std::string key = key_of(shared);
   if (!data_ || key != key_) {

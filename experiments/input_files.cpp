@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <fstream>
 
+#include "experiments/parameters.hpp"
 #include "masks/mask.hpp"
 #include "reorder/spec.hpp"
 
@@ -37,6 +38,9 @@ std::vector<InputFile> InputFiles::of(const Problem& problem) {
   std::vector<InputFile> files;
   if (const std::string file = masks::source_file(problem.mask); !file.empty()) add(files, file);
   add(files, reorder::parse_chain(problem.pipeline));
+  std::string calibration = calibration_of(problem.objective);
+  if (calibration.empty()) calibration = problem.cost_model;
+  if (!calibration.empty()) add(files, calibration);
   return files;
 }
 

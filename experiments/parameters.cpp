@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "attn/backend.hpp"
+#include "experiments/calibration.hpp"
 #include "experiments/exit_code.hpp"
 #include "experiments/text.hpp"
 
@@ -34,6 +35,31 @@ std::int32_t positive_number(std::string_view text) {
 void require(bool fits, const char* name, int value, const char* limit) {
   if (!fits) {
     throw UsageError(std::string(name) + " is " + std::to_string(value) + ", it must be " + limit);
+  }
+}
+
+/// An objective whose form the backend does not run would be lowered for nothing.
+void require_form(const Problem& problem, const reorder::Objective& objective) {
+  using Kind = reorder::Objective::Kind;
+  const bool split = objective.kind == Kind::tiles_min;
+  if (!split && objective.kind != Kind::gather) return;
+  const auto& info = attn::backend(problem.backend).info();
+  const std::string name = reorder::to_string(objective);
+  if (!(split ? info.split : info.gathered)) {
+    throw UsageError("backend " + info.name + " does not run " + (split ? "split" : "gathered") +
+                     " masks, as " + name + " asks for");
+  }
+  if (problem.algorithm != "lists") {
+    throw UsageError("algorithm " + problem.algorithm + " walks tiles, but " + name +
+                     " asks for another form of the mask");
+  }
+  if (parse_pass(problem.pass) != Pass::forward) {
+    throw UsageError(std::string(split ? "split" : "gathered") + " masks, as " + name +
+                     " asks for, have no backward pass");
+  }
+  if (objective.tile != parse_tile(problem.tile)) {
+    throw UsageError(name + " is for tiles of " + to_string(objective.tile) + ", but --tile is " +
+                     problem.tile);
   }
 }
 
@@ -85,9 +111,36 @@ Pass parse_pass(std::string_view text) {
                    did_you_mean_or(text, names, "there are fwd, bwd and both"));
 }
 
+std::string calibration_of(std::string_view objective) {
+  constexpr std::string_view kName = "cost_model{";
+  if (!objective.starts_with(kName) || !objective.ends_with('}')) return "";
+  // A quoted value may hold what a word cannot.
+  const auto chain = reorder::parse_chain(
+      "cost_model(" +
+      std::string(objective.substr(kName.size(), objective.size() - kName.size() - 1)) + ")");
+  const auto& arguments = chain.front().arguments;
+  if (arguments.size() != 1 || arguments[0].key != "file") return "";
+  return arguments[0].text;
+}
+
 reorder::Objective objective_of(const Problem& problem) {
+  std::string file = calibration_of(problem.objective);
+  if (problem.objective.empty()) file = problem.cost_model;
+  if (!file.empty()) return objective_of(cost_of(read_calibration(file), problem, file));
   return problem.objective.empty() ? reorder::Objective::tiles(parse_tile(problem.tile))
                                    : reorder::parse_objective(problem.objective);
+}
+
+reorder::Context context_of(const Problem& problem) {
+  reorder::Context context{
+      .objective = objective_of(problem), .seed = problem.seed, .threads = problem.threads};
+  if (problem.budget.empty()) return context;
+  std::string file = calibration_of(problem.objective);
+  if (file.empty()) file = problem.cost_model;
+  const double rate = file.empty() ? 0 : read_calibration(file).work_per_second;
+  context.budget = rate > 0 ? reorder::parse_budget(problem.budget, rate)
+                            : reorder::parse_budget(problem.budget);
+  return context;
 }
 
 void validate(const Problem& problem) {
@@ -100,9 +153,9 @@ void validate(const Problem& problem) {
   }
   (void)parse_dtype(problem.dtype);
   (void)parse_pass(problem.pass);
-  (void)objective_of(problem);
   require_backend(problem.backend);
   (void)attn::parse_algorithm(problem.algorithm);
+  require_form(problem, context_of(problem).objective);
   require(problem.batch >= 1, "batch", problem.batch, "at least 1");
   require(problem.heads >= 1, "heads", problem.heads, "at least 1");
   require(problem.head_dim >= 1, "head-dim", problem.head_dim, "at least 1");

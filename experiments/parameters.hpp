@@ -9,6 +9,7 @@
 #include "attn/tensor.hpp"
 #include "experiments/problem.hpp"
 #include "reorder/objective.hpp"
+#include "reorder/strategy.hpp"
 
 namespace experiments {
 
@@ -29,8 +30,16 @@ enum class Pass { forward, backward, both };
 /// "fwd", "bwd" or "both". Throws UsageError with the nearest.
 [[nodiscard]] Pass parse_pass(std::string_view text);
 
-/// The problem's objective; its default is the count of the problem's tiles.
+/// The problem's objective. "" is the cost model of the problem's calibration where it names one,
+/// or else the count of its tiles; "cost_model{file=FILE}" is the cost model of that calibration.
+/// Throws UsageError, reorder::Error.
 [[nodiscard]] reorder::Objective objective_of(const Problem& problem);
+
+/// The file of an objective "cost_model{file=FILE}", or "".
+[[nodiscard]] std::string calibration_of(std::string_view objective);
+
+/// What an ordering of this problem is told. Throws what objective_of and parse_budget throw.
+[[nodiscard]] reorder::Context context_of(const Problem& problem);
 
 /// Whether all numbers and names that need no mask are in range. Throws UsageError,
 /// reorder::Error or attn::Error with a sentence.

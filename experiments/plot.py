@@ -9,6 +9,9 @@
     plot.py maps before.npy after.npy -o maps.png --titles "natural" "peel(8)|rcm"
         Tile maps that `blockfill fill MASK --map FILE.npy` wrote, side by side.
 
+    plot.py pareto orderings.jsonl -o pareto.png
+        Ordering time against tiles, for the results of orderings_table.py.
+
     plot.py demo results.jsonl --program build/cpu/experiments/blockfill --out out/demo
         Both, for the results of a sweep: occupancy.png, and before and after of the three masks
         whose tiles fell the most.
@@ -410,6 +413,53 @@ def command_demo(args):
             draw_maps(maps, ["as it came", p["pipeline"]], name, out / f"tiles-{slug}.png")
 
 
+# ---------------------------------------------------------------- pareto
+
+
+def mean_of(values):
+    return float(np.exp(np.mean(np.log(values))))
+
+
+def command_pareto(args):
+    """Ordering time against tiles over all masks of orderings_table.py, relative to the best."""
+    records = []
+    for file in args.results:
+        try:
+            records += [json.loads(line) for line in
+                        Path(file).read_text(encoding="utf-8").splitlines()]
+        except (OSError, json.JSONDecodeError) as error:
+            fail(f"{file}: {error}")
+    if not records or "results" not in records[0]:
+        fail("no results of orderings_table.py in the files")
+    best = [min(r["tiles"] for r in record["results"].values()) for record in records]
+    names = [n for n in records[0]["results"] if n != "natural"]
+    points = {}
+    for name in names:
+        # A pipeline that cannot take a mask leaves it as it came, in no time.
+        tiles = [record["results"].get(name, record["results"]["natural"])["tiles"] / least
+                 for record, least in zip(records, best)]
+        times = [record["results"][name]["ms"] for record in records if name in record["results"]]
+        points[name] = (mean_of(np.maximum(times, 0.1)), mean_of(tiles))
+    figure, ax = plt.subplots(figsize=(7.6, 4.8))
+    front, least = [], np.inf
+    for name in sorted(points, key=lambda n: points[n]):
+        if points[name][1] < least:
+            front.append(points[name])
+            least = points[name][1]
+    ax.step(*zip(*front), where="post", color=ACCENT, lw=1, alpha=0.6, zorder=1)
+    for name, (ms, tiles) in points.items():
+        ours = name in ("auto", "grow", "staircase") or "signature" in name
+        ax.plot(ms, tiles, "o", ms=7, color=ACCENT if ours else STRONG, zorder=2)
+        ax.annotate(name, (ms, tiles), xytext=(6, 4), textcoords="offset points", fontsize=9)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlabel("ordering, ms (geometric mean)")
+    ax.set_ylabel("tiles ÷ the fewest that any found")
+    ax.grid(True, which="both", color=GRID, lw=0.6)
+    ax.set_title(f"Quality against time, {len(records)} shuffled masks")
+    save(figure, Path(args.output))
+
+
 def save(figure, out):
     try:
         figure.savefig(out)
@@ -440,6 +490,10 @@ def main():
     command.add_argument("--titles", nargs="+", metavar="TITLE")
     command.add_argument("--heading", default="")
     command.set_defaults(run=command_maps)
+    command = commands.add_parser("pareto", help="ordering time against tiles")
+    command.add_argument("results", nargs="+", metavar="ORDERINGS.jsonl")
+    command.add_argument("-o", "--output", default="pareto.png", metavar="OUT.png")
+    command.set_defaults(run=command_pareto)
     command = commands.add_parser("demo", help="the pictures of a sweep's results")
     command.add_argument("results", metavar="RESULTS.jsonl")
     command.add_argument("--program", required=True, metavar="BLOCKFILL")

@@ -17,7 +17,9 @@ struct Problem {
   std::string algorithm = "lists";  ///< text for attn::parse_algorithm
   std::string pass = "fwd";         ///< fwd, bwd or both, one after the other
   std::string tile = "128x128";     ///< BMxBN
-  std::string objective;            ///< text for reorder::parse_objective; "": the tile's count
+  std::string objective;            ///< text for objective_of; "": the tile's count, or cost_model
+  std::string cost_model;           ///< the file of a calibration, or ""
+  std::string budget;               ///< text for reorder::parse_budget; "": the pipeline's own
   std::string dtype = "f32";
   int batch = 1;
   int heads = 4;
@@ -37,6 +39,8 @@ void fields(T& p, Visit&& visit) {
   visit("pass", p.pass);
   visit("tile", p.tile);
   visit("objective", p.objective);
+  visit("cost_model", p.cost_model);
+  visit("budget", p.budget);
   visit("dtype", p.dtype);
   visit("batch", p.batch);
   visit("heads", p.heads);
@@ -46,7 +50,8 @@ void fields(T& p, Visit&& visit) {
   visit("threads", p.threads);
 }
 
-/// "mask=... pipeline=... ... threads=2": equal for equal problems alone.
+/// "mask=... pipeline=... ... threads=2": equal for equal problems alone. What is "" and was not
+/// there in the first records is left out, so that their keys stay what they were.
 [[nodiscard]] std::string key_of(const Problem& problem);
 
 }  // namespace experiments

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "experiments/record.hpp"
 
+#include <string_view>
+
 #include "reorder/error.hpp"
 
 namespace experiments {
@@ -35,6 +37,8 @@ Record complete() {
   record.ms = all;
   record.saved_ms = Timing{};
   record.gradients = GradientVerification{};
+  record.ordering.choice = ChoiceFacts{};
+  record.form = FormFacts{};
   return record;
 }
 
@@ -43,6 +47,8 @@ Record complete() {
 std::string key_of(const Problem& problem) {
   std::string key;
   fields(problem, [&](const char* name, const auto& value) {
+    const bool later = name == std::string_view("cost_model") || name == std::string_view("budget");
+    if (later && cell(Json(value)).empty()) return;
     key += (key.empty() ? "" : " ") + std::string(name) + "=" + cell(Json(value));
   });
   return key;
@@ -64,13 +70,19 @@ OrderingFacts ordering_facts(const reorder::Pipeline::Result& result) {
                       .symmetric = ordering.symmetric,
                       .reordered = !ordering.rows.is_identity() || !ordering.cols.is_identity(),
                       .stages = {},
-                      .candidates = {}};
+                      .candidates = {},
+                      .choice = {}};
   for (const auto& stage : report.stages) {
     auto& s = facts.stages.emplace_back(StageFacts{stage.stage, 1e3 * stage.seconds, {}});
     if (stage.tiles) s.nonempty = stage.tiles->nonempty;
   }
   for (const auto& c : report.candidates) {
-    facts.candidates.push_back({c.pipeline, 1e3 * c.seconds, c.objective, c.error, c.chosen});
+    facts.candidates.push_back(
+        {c.pipeline, 1e3 * c.seconds, c.objective, c.error, c.chosen, c.work});
+  }
+  if (report.choice) {
+    const auto& c = *report.choice;
+    facts.choice = ChoiceFacts{c.work_limit, c.work, c.budget_cut, c.reason, c.features};
   }
   return facts;
 }

@@ -81,6 +81,7 @@ struct CandidateFacts {
   double objective = 0;
   std::string error;
   bool chosen = false;
+  std::int64_t work = 0;
 };
 
 template <class T, class Visit>
@@ -91,6 +92,48 @@ void fields(T& c, Visit&& visit) {
   visit("objective", c.objective);
   visit("error", c.error);
   visit("chosen", c.chosen);
+  visit("work", c.work);
+}
+
+template <class T, class Visit>
+requires Is<T, reorder::DegreeSpread>
+void fields(T& d, Visit&& visit) {
+  visit("empty", d.empty);
+  visit("median", d.median);
+  visit("max", d.max);
+  visit("hubs", d.hubs);
+}
+
+template <class T, class Visit>
+requires Is<T, reorder::MaskFeatures>
+void fields(T& f, Visit&& visit) {
+  visit("components", f.components);
+  visit("symmetric", f.symmetric);
+  visit("mirrored", f.mirrored);
+  visit("likeness", f.likeness);
+  visit("causal", f.causal);
+  visit("band", f.band);
+  visit("rows", f.rows);
+  visit("cols", f.cols);
+}
+
+/// How a pipeline that chooses within a budget came to its answer.
+struct ChoiceFacts {
+  std::int64_t work_limit = 0;  ///< `--budget work:N` with it gives the same answer
+  std::int64_t work = 0;
+  bool budget_cut = false;  ///< the wall-clock guard fired: another run may differ
+  std::string reason;
+  reorder::MaskFeatures features;
+};
+
+template <class T, class Visit>
+requires Is<T, ChoiceFacts>
+void fields(T& c, Visit&& visit) {
+  visit("work_limit", c.work_limit);
+  visit("work", c.work);
+  visit("budget_cut", c.budget_cut);
+  visit("reason", c.reason);
+  visit("features", c.features);
 }
 
 struct OrderingFacts {
@@ -100,6 +143,7 @@ struct OrderingFacts {
   bool reordered = false;  ///< false: the result is the natural order, nothing is gathered
   std::vector<StageFacts> stages;
   std::vector<CandidateFacts> candidates;
+  std::optional<ChoiceFacts> choice;
 };
 
 template <class T, class Visit>
@@ -111,6 +155,7 @@ void fields(T& o, Visit&& visit) {
   visit("reordered", o.reordered);
   visit("stages", o.stages);
   visit("candidates", o.candidates);
+  visit("choice", o.choice);
 }
 [[nodiscard]] OrderingFacts ordering_facts(const reorder::Pipeline::Result& result);
 
@@ -218,6 +263,21 @@ void fields(T& g, Visit&& visit) {
   visit("nmse", g.nmse);
 }
 
+/// Another form of the ordered mask than tiles of neighbouring keys, and what a call visits.
+struct FormFacts {
+  std::string name;           ///< "split" or "gathered"
+  std::int64_t tiles = 0;     ///< dense tiles, or tiles of gathered keys
+  std::int64_t residual = 0;  ///< pairs outside of tiles
+};
+
+template <class T, class Visit>
+requires Is<T, FormFacts>
+void fields(T& f, Visit&& visit) {
+  visit("name", f.name);
+  visit("tiles", f.tiles);
+  visit("residual", f.residual);
+}
+
 struct Record {
   int schema_version = kSchemaVersion;
   std::string key;     ///< key_of(problem)
@@ -232,6 +292,7 @@ struct Record {
   std::int64_t lower_bound = 0;
   TileFacts before;
   TileFacts after;
+  std::optional<FormFacts> form;  ///< absent for tiles
   std::optional<Times> ms;
   double flops = 0;       ///< per visited element of the reordered mask, over batch and heads: 4·D
                           ///< forward, 10·D backward
@@ -260,6 +321,7 @@ void fields(T& r, Visit&& visit) {
   visit("lower_bound", r.lower_bound);
   visit("before", r.before);
   visit("after", r.after);
+  visit("form", r.form);
   visit("ms", r.ms);
   visit("flops", r.flops);
   visit("best_path", r.best_path);

@@ -19,9 +19,9 @@ namespace experiments {
 namespace {
 
 const std::vector<std::string> kKeys = {
-    "masks",  "n",          "modifiers", "pipelines", "backends", "tiles",     "objectives",
-    "dtypes", "algorithms", "batch",     "heads",     "kv_heads", "head_dims", "seeds",
-    "pass",   "repeats",    "min_time",  "verify",    "comment"};
+    "masks",     "n",           "modifiers", "pipelines",  "backends", "tiles",  "objectives",
+    "budgets",   "cost_models", "dtypes",    "algorithms", "batch",    "heads",  "kv_heads",
+    "head_dims", "seeds",       "pass",      "repeats",    "min_time", "verify", "comment"};
 
 template <class T>
 struct Limits {
@@ -253,6 +253,8 @@ SweepConfig parse_sweep_config(const Json& json, const std::string& where, const
   axis("pass", &Problem::pass, defaults.pass);
   axis("tiles", &Problem::tile, defaults.tile);
   axis("objectives", &Problem::objective, defaults.objective);
+  axis("cost_models", &Problem::cost_model, defaults.cost_model);
+  axis("budgets", &Problem::budget, defaults.budget);
   axis("pipelines", &Problem::pipeline, defaults.pipeline);
   std::set<std::string> keys;
   InputFiles files(registry, plugins);

@@ -37,6 +37,8 @@ struct SweepConfig {
 ///       "pass":       "fwd",              or "bwd", "both"
 ///       "tiles":      ["128x128"],
 ///       "objectives": ["tiles{128,128}"],
+///       "budgets":    ["0.3s", "work:1250000000"],   what `auto` may spend
+///       "cost_models": ["h100.json"],     files of `blockfill calibrate`
 ///       "dtypes":     ["f32"],
 ///       "batch": 1, "heads": 4, "kv_heads": 4, "head_dims": [64],
 ///       "seeds":      [0],

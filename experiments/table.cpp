@@ -36,7 +36,7 @@ std::string percent(double share) {
 }
 
 std::string break_even(const Record& r) {
-  if (!r.ordering.reordered) return "–";
+  if (!r.ordering.reordered && !r.form) return "–";
   return r.break_even_calls ? grouped(*r.break_even_calls) : "never";
 }
 
@@ -101,7 +101,8 @@ std::vector<Column> columns_for(const std::vector<const Record*>& records) {
   const std::vector<Column> results = {
       {"tiles", Align::right,
        [](const Record& r) {
-         return arrow(grouped(r.before.nonempty), grouped(r.after.nonempty));
+         if (!r.form) return arrow(grouped(r.before.nonempty), grouped(r.after.nonempty));
+         return arrow(grouped(r.before.nonempty), grouped(r.form->tiles) + " " + r.form->name);
        }},
       {"bound", Align::right, [](const Record& r) { return grouped(r.lower_bound); }},
       {"fill", Align::right,

@@ -119,6 +119,20 @@ void add_common(CLI::App& command, CommonOptions& options) {
       ->allow_extra_args(false);  // one file an option, so that a mask may follow it
 }
 
+void add_ordering_options(CLI::App& command, Problem& problem) {
+  command.add_option("--objective", problem.objective,
+                     "What the ordering should lower (default: the predicted time where "
+                     "--cost-model is given, or the tiles of --tile)");
+  command
+      .add_option("--cost-model", problem.cost_model,
+                  "The calibration of this machine, as `blockfill calibrate` writes it")
+      ->type_name("FILE");
+  command
+      .add_option("--budget", problem.budget,
+                  "What `auto` may spend: 0.3s, 5s or work:N, which replays a run (default: 5s)")
+      ->type_name("BUDGET");
+}
+
 void add_attention_options(CLI::App& command, Problem& problem) {
   command.add_option("-b,--backend", problem.backend, "What runs the attention")
       ->capture_default_str();
@@ -150,8 +164,8 @@ ExitCode run_program(int argc, char** argv) {
   app.footer(kFooter);
   app.require_subcommand(1);
   Action action;
-  for (const auto add :
-       {add_list, add_reorder, add_fill, add_run, add_sweep, add_table, add_doctor}) {
+  for (const auto add : {add_list, add_reorder, add_fill, add_run, add_sweep, add_calibrate,
+                         add_table, add_doctor}) {
     add(app, action);
   }
   try {

@@ -26,6 +26,7 @@ void add_reorder(CLI::App& app, Action& action);
 void add_fill(CLI::App& app, Action& action);
 void add_run(CLI::App& app, Action& action);
 void add_sweep(CLI::App& app, Action& action);
+void add_calibrate(CLI::App& app, Action& action);
 void add_table(CLI::App& app, Action& action);
 void add_doctor(CLI::App& app, Action& action);
 
@@ -57,6 +58,9 @@ void add_command(CLI::App& app, Action& action, const char* name, const char* su
   add_common(*command, options->common);
   command->callback([&action, options, run] { action = [options, run] { return run(*options); }; });
 }
+
+/// --objective, --cost-model, --budget: what an ordering should lower and spend.
+void add_ordering_options(CLI::App& command, Problem& problem);
 
 /// --batch, --heads, --kv-heads, --head-dim, --dtype, --tile, --backend: the attention to run.
 void add_attention_options(CLI::App& command, Problem& problem);

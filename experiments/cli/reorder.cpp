@@ -41,11 +41,11 @@ std::vector<std::string> write_ordering(const std::filesystem::path& file,
 
 ExitCode reorder_mask(const ReorderOptions& options) {
   const auto registry = options.common.registry();
-  const Problem& problem = options.problem;
+  Problem problem = options.problem;
+  problem.seed = options.common.seed;
+  problem.threads = options.common.thread_count();
   const auto pipeline = reorder::Pipeline::parse(problem.pipeline, registry);
-  const reorder::Context context{.objective = objective_of(problem),
-                                 .seed = options.common.seed,
-                                 .threads = options.common.thread_count()};
+  const reorder::Context context = context_of(problem);
   const masks::Mask mask = masks::make(problem.mask);
   const auto result = pipeline.run(mask.pattern, context);
   const auto& report = result.report;
@@ -93,8 +93,11 @@ void add_reorder(CLI::App& app, Action& action) {
         command.add_option("-p,--pipeline", problem.pipeline, "How to order it")->required();
         command.add_option("-t,--tile", problem.tile, "Queries x keys of a tile")
             ->capture_default_str();
-        command.add_option("--objective", problem.objective,
-                           "What the ordering should lower (default: the tiles of --tile)");
+        add_ordering_options(command, problem);
+        command.add_option("-b,--backend", problem.backend, "Whose costs, with --cost-model")
+            ->capture_default_str();
+        command.add_option("--head-dim", problem.head_dim, "The same")->capture_default_str();
+        command.add_option("--dtype", problem.dtype, "The same")->capture_default_str();
         command
             .add_option("-o,--output", options.output,
                         "Write the order, new to old, as OUT.npy, or OUT.rows.npy and OUT.cols.npy "

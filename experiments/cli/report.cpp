@@ -31,7 +31,12 @@ std::string tiles_text(const Record& r) {
          labelled("", "full " + change(a.full, b.full) + ", partial " +
                           change(a.partial, b.partial) + ", fill " + percent(a.fill) + " → " +
                           percent(b.fill) + ", imbalance " + fixed(a.imbalance, 2) + " → " +
-                          fixed(b.imbalance, 2));
+                          fixed(b.imbalance, 2)) +
+         (r.form ? labelled("form", r.form->name + ", " + grouped(r.form->tiles) + " tiles" +
+                                        (r.form->residual > 0
+                                             ? " and " + grouped(r.form->residual) + " single pairs"
+                                             : ""))
+                 : "");
 }
 
 std::string verification_text(const Verification& v) {
@@ -82,7 +87,7 @@ std::string times_text(const Record& r) {
 }
 
 std::string break_even_text(const Record& r) {
-  if (!r.ordering.reordered) return "";
+  if (!r.ordering.reordered && !r.form) return "";
   std::string text = three_digits(r.ms->natural.median) + " → " +
                      three_digits(r.permuted_call_ms.value_or(0)) + " ms a call (" + r.best_path +
                      ")";
@@ -112,6 +117,21 @@ std::string describe(const masks::Mask& mask) {
   return text;
 }
 
+namespace {
+
+std::string choice_text(const ChoiceFacts& choice) {
+  std::string text = labelled("  mask", reorder::describe(choice.features));
+  text += labelled("  because", choice.reason);
+  text += labelled("  budget", grouped(choice.work) +
+                                   " of work:" + std::to_string(choice.work_limit) + " spent" +
+                                   (choice.budget_cut ? "; CUT by the wall-clock guard, another "
+                                                        "run may differ"
+                                                      : ""));
+  return text;
+}
+
+}  // namespace
+
 std::string describe(const OrderingFacts& ordering, double seconds) {
   std::string text =
       labelled("ordering", ordering.pipeline + ", " + three_digits(1e3 * seconds) + " ms, " +
@@ -126,13 +146,16 @@ std::string describe(const OrderingFacts& ordering, double seconds) {
     }
   }
   for (const auto& c : ordering.candidates) {
-    text += labelled(c.chosen ? "* " + c.pipeline : "  " + c.pipeline,
-                     c.error.empty() ? three_digits(c.ms) + " ms, " +
-                                           (c.objective >= 1e6 ? scientific(c.objective, 3)
-                                                               : three_digits(c.objective)) +
-                                           " by " + ordering.objective
-                                     : c.error);
+    text += labelled(
+        c.chosen ? "* " + c.pipeline : "  " + c.pipeline,
+        c.error.empty()
+            ? three_digits(c.ms) + " ms, " +
+                  (c.objective >= 1e6 ? scientific(c.objective, 3) : three_digits(c.objective)) +
+                  " by " + ordering.objective +
+                  (c.work > 0 ? ", work " + scientific(static_cast<double>(c.work)) : "")
+            : c.error);
   }
+  if (ordering.choice) text += choice_text(*ordering.choice);
   return text;
 }
 

@@ -61,8 +61,7 @@ void add_run(CLI::App& app, Action& action) {
             ->type_name("MASK");
         command.add_option("-p,--pipeline", problem.pipeline, "How to order it")
             ->capture_default_str();
-        command.add_option("--objective", problem.objective,
-                           "What the ordering should lower (default: the tiles of --tile)");
+        add_ordering_options(command, problem);
         add_attention_options(command, problem);
         command.add_option("--repeats", options.repeats.minimum, "Fewest timed rounds")
             ->capture_default_str()

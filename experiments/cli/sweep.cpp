@@ -17,6 +17,8 @@ struct SweepCommand {
   std::string config;
   std::vector<std::string> overrides;
   std::string output;
+  std::string budget;
+  std::string cost_model;
   SweepOptions options;
 };
 
@@ -56,6 +58,8 @@ ExitCode sweep(const SweepCommand& command) {
   Problem defaults;
   defaults.seed = command.common.seed;
   defaults.threads = command.common.thread_count();
+  defaults.budget = command.budget;
+  defaults.cost_model = command.cost_model;
   const auto config =
       read_sweep_config(command.config, command.overrides, defaults, registry, plugins);
   RecordFile file(command.output);
@@ -114,6 +118,14 @@ void add_sweep(CLI::App& app, Action& action) {
                         "are not measured again")
             ->required()
             ->type_name("RESULTS.jsonl");
+        command
+            .add_option("--budget", options.budget,
+                        "What `auto` may spend where the configuration does not say: 5s or work:N")
+            ->type_name("BUDGET");
+        command
+            .add_option("--cost-model", options.cost_model,
+                        "The calibration of this machine, where the configuration does not say")
+            ->type_name("FILE");
         command.add_flag("--retry-failed", options.options.retry_failed,
                          "Measure what failed before again");
         command.add_flag("--rerun", options.options.rerun, "Measure everything again");

@@ -17,8 +17,8 @@ using test::Finished;
 using test::run_blockfill;
 using test::TempDir;
 
-const std::vector<std::string> kCommands = {"list",  "reorder", "fill",  "run",
-                                            "sweep", "table",   "doctor"};
+const std::vector<std::string> kCommands = {"list",  "reorder", "fill",   "run",
+                                            "sweep", "table",   "doctor", "calibrate"};
 
 bool has(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
@@ -42,6 +42,75 @@ TEST(Cli, HelpOfEveryCommand) {
     }
     EXPECT_EQ(help.err, "");
   }
+}
+
+TEST(Cli, ACalibrationIsMeasuredAndUsed) {
+  const TempDir dir;
+  const auto file = (dir / "machine.json").string();
+  const auto calibrated =
+      run_blockfill(0, {"calibrate", "-o", file, "-n", "128", "--heads", "1", "--head-dim", "16",
+                        "-t", "16x16", "--repeats", "1", "--min-time", "0", "--no-orderings"});
+  EXPECT_TRUE(has(calibrated.out, "t_partial")) << calibrated.out;
+  const auto reordered =
+      run_blockfill(0, {"reorder", "window(n=128)|shuffle(seed=1)", "-p", "auto", "--budget",
+                        "work:10000000", "--cost-model", file, "--head-dim", "16", "-t", "16x16"});
+  EXPECT_TRUE(has(reordered.out, "cost_model{16,16,t_full=")) << reordered.out;
+  expect_error(run_blockfill(2, {"reorder", "causal(n=64)", "-p", "auto", "--cost-model", file}),
+               "has no costs of cpu f32 D=64 tile 128x128; it has cpu f32 D=16 tile 16x16");
+  const auto bad = (dir / "bad.json").string();
+  test::spit(bad, "{}");
+  expect_error(run_blockfill(1, {"run", "causal(n=64)", "--cost-model", bad}),
+               "bad.json: not a calibration");
+  expect_error(run_blockfill(1, {"calibrate", "-o", bad}), "bad.json: not a calibration");
+}
+
+TEST(Cli, ABudgetThatWasPrintedGivesTheSameOrderAgain) {
+  const TempDir dir;
+  const auto order = [&](const std::string& budget, const std::string& threads) {
+    const auto out = (dir / (threads + ".npy")).string();
+    const auto finished =
+        run_blockfill(0, {"reorder", "er(n=1024,degree=3)", "-p", "auto", "--budget", budget,
+                          "--threads", threads, "-t", "32x32", "--json", "-o", out});
+    return Json::parse(finished.out);
+  };
+  const Json first = order("work:5000000", "1");
+  const Json choice = first["ordering"]["choice"];
+  EXPECT_EQ(choice["work_limit"], 5000000);
+  EXPECT_EQ(choice["budget_cut"], false);
+  EXPECT_FALSE(choice["reason"].get<std::string>().empty());
+  EXPECT_TRUE(choice["features"]["symmetric"].get<bool>());
+  const Json second = order("work:5000000", "2");
+  EXPECT_EQ(second["after"], first["after"]);
+  expect_error(run_blockfill(2, {"reorder", "causal(n=64)", "-p", "auto", "--budget", "5"}),
+               "'5' is no budget; write seconds as 5s or 0.3s, or work as work:");
+  expect_error(run_blockfill(2, {"run", "causal(n=64)", "-p", "auto", "--budget", "0s"}),
+               "must be above 0s");
+}
+
+TEST(Cli, TheFormThatAnObjectiveCountsIsRunAndVerified) {
+  const TempDir dir;
+  const auto results = (dir / "results.jsonl").string();
+  for (const char* objective : {"gather{16,16}", "tiles_min{16,16,theta=8,lambda=0.05}"}) {
+    for (const char* pipeline : {"natural", "metis_rb"}) {
+      run_blockfill(0, {"run", "sbm(n=256,blocks=8)|shuffle(seed=1)", "-p", pipeline, "-t", "16x16",
+                        "--objective", objective, "--head-dim", "16", "--heads", "2", "--repeats",
+                        "1", "--min-time", "0", "-o", results});
+    }
+  }
+  const auto records = read_records(results);
+  ASSERT_EQ(records.size(), 4U);
+  for (const Record& record : records) {
+    EXPECT_EQ(record.status, "ok") << record.error;
+    ASSERT_TRUE(record.form);
+    EXPECT_TRUE(record.ms->fused);
+    EXPECT_LT(record.form->tiles, record.before.nonempty);
+  }
+  EXPECT_EQ(records[0].form->name, "gathered");
+  EXPECT_EQ(records[2].form->name, "split");
+  EXPECT_GT(records[2].form->residual, 0);
+  expect_error(run_blockfill(2, {"run", "causal(n=64)", "--backend", "reference", "--objective",
+                                 "gather{128,128}"}),
+               "backend reference does not run gathered masks");
 }
 
 TEST(Cli, UsageErrors) {

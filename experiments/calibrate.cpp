@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "experiments/calibrate.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <numeric>
+#include <random>
+#include <vector>
+
+#include "attn/error.hpp"
+#include "experiments/build_mask.hpp"
+#include "experiments/environment.hpp"
+#include "experiments/fit.hpp"
+#include "experiments/gpu.hpp"
+#include "experiments/operands.hpp"
+#include "experiments/parameters.hpp"
+#include "masks/mask.hpp"
+#include "reorder/pipeline.hpp"
+
+namespace experiments {
+namespace {
+
+// {n} is the number of tokens. All full, all partial, many and few of both, and rows with next to
+// nothing, so that no coefficient hides behind another.
+constexpr const char* kMasks[] = {
+    "dense(n={n})",
+    "causal(n={n})",
+    "docs(n={n},median=512,seed=1)",
+    "window(n={n},window=256)",
+    "window(n={n},window=512,mode=causal)",
+    "longformer(n={n},window=128,globals=64)",
+    "longformer(n={n},window=32,dilation=8,globals=16)",
+    "bigbird(n={n},seed=1)",
+    "random(n={n},density=0.01,seed=1)",
+    "random(n={n},density=0.00005,seed=1)",
+    "trees(n={n},nodes=64,seed=1)",
+    "knn(n={n},k=16,seed=1)|shuffle(seed=1)",
+};
+// Read through a random order as well.
+constexpr const char* kGathered[] = {
+    "window(n={n},window=256)",
+    "docs(n={n},median=512,seed=1)",
+    "trees(n={n},nodes=64,seed=1)",
+};
+constexpr const char* kOrdered[] = {
+    "docs(n=16384,median=270,mode=prompt,seed=1)|shuffle(seed=1)",
+    "knn(n=16384,k=16,seed=1)|shuffle(seed=1)",
+    "rmat(n=16384,edges=16,seed=1)|shuffle(seed=1)",
+};
+constexpr std::int64_t kWorkOfAnOrdering = 250'000'000;
+
+std::string sized(std::string text, int n) {
+  constexpr std::string_view kSize = "{n}";
+  const auto place = text.find(kSize);
+  return text.replace(place, kSize.size(), std::to_string(n));
+}
+
+double median(std::vector<double> values) {
+  return summarize(std::move(values)).median * 1e-3;  // summarize turns seconds into ms
+}
+
+/// One mask, ready to run in its own order and, where asked for, through a random one.
+struct Subject {
+  CostPoint point;  ///< counts of all heads
+  std::unique_ptr<attn::Plan> plan;
+  std::unique_ptr<attn::Plan> through_orders;
+};
+
+class Bench {
+ public:
+  explicit Bench(const CalibrateOptions& options)
+      : options_(options), backend_(attn::backend(options.setting.backend)) {
+    if (!backend_.info().unavailable.empty()) {
+      throw attn::Error(attn::ErrorCode::no_device,
+                        "backend " + options.setting.backend + ": " + backend_.info().unavailable);
+    }
+  }
+
+  BackendCost run() {
+    for (const char* text : kMasks) add(text);
+    std::vector<std::function<double()>> arms;
+    for (const Subject& subject : subjects_) arms.push_back(timed(*subject.plan));
+    for (const Subject& subject : subjects_) {
+      if (subject.through_orders) arms.push_back(timed(*subject.through_orders));
+    }
+    tell("timing " + std::to_string(arms.size()) + " calls in turns");
+    const auto samples = interleave(arms, options_.repeats);
+    return result(samples);
+  }
+
+ private:
+  void tell(const std::string& step) const {
+    if (options_.on_step) options_.on_step(step);
+  }
+
+  [[nodiscard]] double heads() const {
+    return static_cast<double>(options_.setting.batch) * options_.setting.heads;
+  }
+
+  void add(const char* text) {
+    const std::string name = sized(text, options_.n);
+    tell(name);
+    const Problem& setting = options_.setting;
+    const masks::Mask mask = masks::make(name);
+    const auto pattern = mask.pattern.view();
+    if (subjects_.empty()) {
+      const Inputs inputs = make_inputs(setting, pattern);
+      operands_ = allocate_operands(backend_, inputs);
+      copy_in(backend_, inputs, operands_);
+    }
+    const reorder::Tile tile = parse_tile(setting.tile);
+    const auto built =
+        attn::BlockMask::from_csr(to_attn(pattern), tile_shape(tile), setting.threads);
+    if (const auto why = backend_.supports(operands_.args(), built)) {
+      throw attn::Error(attn::ErrorCode::unsupported, "backend " + setting.backend + ": " + *why);
+    }
+    attn::PrepareOptions options;
+    options.threads = setting.threads;
+    Subject subject;
+    subject.point = {.full = heads() * static_cast<double>(built.full_count()),
+                     .partial = heads() * static_cast<double>(built.partial_count()),
+                     .rows = heads() * built.row_tiles()};
+    subject.plan = backend_.prepare(built, options);
+    const auto* const end = std::end(kGathered);
+    if (std::find(std::begin(kGathered), end, std::string_view(text)) != end) {
+      std::vector<std::int32_t> order(static_cast<std::size_t>(pattern.n_rows));
+      std::iota(order.begin(), order.end(), 0);
+      std::mt19937_64 random(setting.seed);
+      std::shuffle(order.begin(), order.end(), random);
+      options.q_order = options.kv_order = order;
+      subject.through_orders = backend_.prepare(built, options);
+    }
+    subjects_.push_back(std::move(subject));
+  }
+
+  std::function<double()> timed(const attn::Plan& plan) const {
+    return
+        [this, &plan] { return backend_.time([&] { plan.forward(operands_.args()); }, 1).front(); };
+  }
+
+  BackendCost result(const std::vector<std::vector<double>>& samples) const {
+    std::vector<CostPoint> points;
+    std::vector<double> gather;
+    std::size_t ordered = subjects_.size();
+    for (std::size_t i = 0; i < subjects_.size(); ++i) {
+      points.push_back(subjects_[i].point);
+      points.back().ms = 1e3 * median(samples[i]);
+      if (!subjects_[i].through_orders) continue;
+      // Round by round, so that a drift of the machine falls out.
+      std::vector<double> extra;
+      for (std::size_t s = 0; s < samples[i].size(); ++s) {
+        extra.push_back(samples[ordered][s] - samples[i][s]);
+      }
+      gather.push_back(1e3 * median(extra) / (heads() * 4 * options_.n));
+      ++ordered;
+    }
+    const CostFit fit = fit_costs(points);
+    const Problem& p = options_.setting;
+    BackendCost cost;
+    cost.backend = p.backend;
+    cost.dtype = p.dtype;
+    cost.head_dim = p.head_dim;
+    cost.tile = to_string(parse_tile(p.tile));
+    cost.threads = p.threads;
+    cost.t_full = fit.t_full;
+    cost.t_partial = fit.t_partial;
+    cost.t_row = fit.t_row;
+    cost.t_gather = std::max(median(gather), 0.0);
+    cost.r2 = fit.r2;
+    cost.worst = fit.worst;
+    cost.masks = static_cast<int>(points.size());
+    cost.device = environment().cpu;
+    if (backend_.info().device_memory) {
+      if (const auto gpu = find_gpu()) cost.device = gpu->name;
+    }
+    cost.time = now_utc();
+    return cost;
+  }
+
+  const CalibrateOptions& options_;
+  const attn::Backend& backend_;
+  Operands operands_;
+  std::vector<Subject> subjects_;
+};
+
+}  // namespace
+
+BackendCost calibrate_backend(const CalibrateOptions& options) {
+  return Bench(options).run();
+}
+
+double calibrate_orderings(const CalibrateOptions& options) {
+  const auto registry = reorder::Registry::with_builtins();
+  const auto pipeline = reorder::Pipeline::parse("auto", registry);
+  double slowest = 0;
+  for (const char* text : kOrdered) {
+    if (options.on_step) options.on_step(std::string("ordering ") + text);
+    const masks::Mask mask = masks::make(text);
+    reorder::Context context{.objective = reorder::Objective::tiles({128, 128}),
+                             .seed = options.setting.seed};
+    context.budget.work = kWorkOfAnOrdering;
+    const auto report = pipeline.run(mask.pattern, context).report;
+    const double rate = static_cast<double>(report.choice->work) / report.seconds;
+    slowest = slowest == 0 ? rate : std::min(slowest, rate);
+  }
+  return slowest;
+}
+
+}  // namespace experiments

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "experiments/calibration.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "experiments/exit_code.hpp"
+#include "experiments/parameters.hpp"
+#include "reorder/error.hpp"
+#include "reorder/files.hpp"
+
+namespace experiments {
+namespace {
+
+std::string setting_of(const BackendCost& c) {
+  return c.backend + " " + c.dtype + " D=" + std::to_string(c.head_dim) + " tile " + c.tile;
+}
+
+bool same_setting(const BackendCost& a, const BackendCost& b) {
+  return setting_of(a) == setting_of(b) && a.threads == b.threads;
+}
+
+[[noreturn]] void fail(const std::filesystem::path& file, const std::string& what) {
+  throw reorder::Error(reorder::ErrorCode::bad_file, file.string() + ": " + what);
+}
+
+void require(const std::filesystem::path& file, const std::string& name, double value) {
+  if (!(value >= 0) || std::isinf(value)) {
+    fail(file, name + " is " + Json(value).dump() + ", it must be a number and not negative");
+  }
+}
+
+void check(const std::filesystem::path& file, const Calibration& calibration) {
+  require(file, "work_per_second", calibration.work_per_second);
+  for (std::size_t i = 0; i < calibration.costs.size(); ++i) {
+    const BackendCost& c = calibration.costs[i];
+    const std::string place = "costs[" + std::to_string(i) + "].";
+    require(file, place + "t_full", c.t_full);
+    require(file, place + "t_partial", c.t_partial);
+    require(file, place + "t_row", c.t_row);
+    require(file, place + "t_gather", c.t_gather);
+    if (c.t_full + c.t_partial == 0) fail(file, place + "t_full and t_partial are both 0");
+    try {
+      (void)parse_tile(c.tile);
+    } catch (const std::exception& error) {
+      fail(file, place + "tile: " + error.what());
+    }
+  }
+}
+
+}  // namespace
+
+Calibration read_calibration(const std::filesystem::path& file) {
+  const std::string text = reorder::read_file(file);
+  Calibration calibration;
+  calibration.format.clear();
+  calibration.version = 0;
+  try {
+    const Json json = Json::parse(text);
+    if (json.is_object()) decode(json, calibration);
+  } catch (const Json::exception& error) {
+    fail(file, "not a calibration: " + sentence_of(error));
+  }
+  if (calibration.format != Calibration{}.format) {
+    fail(file, "not a calibration: `blockfill calibrate -o FILE` writes one");
+  }
+  if (calibration.version != kCalibrationVersion) {
+    fail(file, "a calibration of version " + std::to_string(calibration.version) +
+                   ", this program reads version " + std::to_string(kCalibrationVersion));
+  }
+  check(file, calibration);
+  return calibration;
+}
+
+void write_calibration(const std::filesystem::path& file, const Calibration& calibration) {
+  reorder::write_file(file, encode(calibration).dump(2) + "\n");
+}
+
+void add(Calibration& calibration, const BackendCost& cost) {
+  const auto same =
+      std::find_if(calibration.costs.begin(), calibration.costs.end(),
+                   [&](const BackendCost& other) { return same_setting(other, cost); });
+  if (same != calibration.costs.end()) {
+    *same = cost;
+  } else {
+    calibration.costs.push_back(cost);
+  }
+}
+
+const BackendCost& cost_of(const Calibration& calibration, const Problem& problem,
+                           const std::string& where) {
+  const BackendCost* found = nullptr;
+  BackendCost wanted;
+  wanted.backend = problem.backend;
+  wanted.dtype = problem.dtype;
+  wanted.head_dim = problem.head_dim;
+  wanted.tile = to_string(parse_tile(problem.tile));
+  std::string held;
+  for (const BackendCost& cost : calibration.costs) {
+    held += (held.empty() ? "" : "; ") + setting_of(cost);
+    if (setting_of(cost) != setting_of(wanted)) continue;
+    if (found == nullptr || found->threads != problem.threads) found = &cost;
+  }
+  if (found == nullptr) {
+    throw UsageError(where + " has no costs of " + setting_of(wanted) + "; it has " +
+                     (held.empty() ? "none" : held));
+  }
+  return *found;
+}
+
+reorder::Objective objective_of(const BackendCost& cost) {
+  reorder::Objective objective{.kind = reorder::Objective::Kind::cost_model,
+                               .tile = parse_tile(cost.tile)};
+  objective.t_full = cost.t_full;
+  objective.t_partial = cost.t_partial;
+  objective.t_row = cost.t_row;
+  objective.t_gather = cost.t_gather;
+  return objective;
+}
+
+}  // namespace experiments

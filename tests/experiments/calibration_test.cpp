@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "experiments/calibration.hpp"
+
+#include <gtest/gtest.h>
+
+#include "experiments/exit_code.hpp"
+#include "experiments/fit.hpp"
+#include "experiments/parameters.hpp"
+#include "experiments/support.hpp"
+#include "reorder/error.hpp"
+#include "reorder/files.hpp"
+
+namespace experiments {
+namespace {
+
+BackendCost a_cost(int threads = 2) {
+  BackendCost cost;
+  cost.backend = "cpu";
+  cost.dtype = "f32";
+  cost.head_dim = 64;
+  cost.tile = "128x128";
+  cost.threads = threads;
+  cost.t_full = 0.04;
+  cost.t_partial = 0.05;
+  cost.t_row = 0.01;
+  cost.t_gather = 0.0001;
+  return cost;
+}
+
+template <class Work>
+void expect_message(const std::string& part, Work work) {
+  try {
+    work();
+    ADD_FAILURE() << "no error; expected one with \"" << part << "\"";
+  } catch (const std::exception& error) {
+    EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+  }
+}
+
+TEST(Fit, FindsWhatWasPlanted) {
+  std::vector<CostPoint> points;
+  for (const auto& [full, partial] : {std::pair{100, 3}, {0, 50}, {30, 30}, {1, 200}, {7, 0}}) {
+    points.push_back({double(full), double(partial), 16, 0});
+    points.back().ms = 0.5 * full + 0.75 * partial + 0.125 * 16;
+  }
+  const CostFit fit = fit_costs(points);
+  EXPECT_NEAR(fit.t_full, 0.5, 1e-12);
+  EXPECT_NEAR(fit.t_partial, 0.75, 1e-12);
+  EXPECT_NEAR(fit.t_row, 0.125, 1e-12);
+  EXPECT_NEAR(fit.r2, 1, 1e-12);
+  EXPECT_NEAR(fit.worst, 0, 1e-12);
+}
+
+TEST(Fit, IsNeverNegativeAndNamesTheWorst) {
+  // More rows, less time: only a negative t_row would fit.
+  const std::vector<CostPoint> points{{10, 0, 1, 10}, {10, 0, 100, 9}, {20, 0, 50, 20}};
+  const CostFit fit = fit_costs(points);
+  EXPECT_GE(fit.t_row, 0);
+  EXPECT_GE(fit.t_partial, 0);
+  EXPECT_NEAR(fit.t_full, 0.96, 0.05);
+  EXPECT_GT(fit.worst, 0.01);
+  EXPECT_NEAR(fit_costs(std::vector<CostPoint>{{5, 0, 0, 10}}).t_full, 2, 1e-12);
+}
+
+TEST(Calibration, ComesBackAsItWasWritten) {
+  const test::TempDir dir;
+  const auto file = dir / "machine.json";
+  Calibration calibration;
+  calibration.work_per_second = 3e8;
+  add(calibration, a_cost());
+  write_calibration(file, calibration);
+  const Calibration back = read_calibration(file);
+  EXPECT_EQ(encode(back), encode(calibration));
+  EXPECT_EQ(back.version, kCalibrationVersion);
+}
+
+TEST(Calibration, ASettingIsReplacedAndOthersAreKept) {
+  Calibration calibration;
+  add(calibration, a_cost(1));
+  add(calibration, a_cost(2));
+  BackendCost again = a_cost(1);
+  again.t_full = 9;
+  add(calibration, again);
+  ASSERT_EQ(calibration.costs.size(), 2U);
+  EXPECT_EQ(calibration.costs[0].t_full, 9);
+
+  Problem problem;
+  problem.threads = 2;
+  EXPECT_EQ(cost_of(calibration, problem, "f").threads, 2);
+  problem.threads = 1;
+  EXPECT_EQ(cost_of(calibration, problem, "f").threads, 1);
+  problem.head_dim = 128;
+  expect_message("f has no costs of cpu f32 D=128 tile 128x128; it has cpu f32 D=64 tile 128x128",
+                 [&] { (void)cost_of(calibration, problem, "f"); });
+}
+
+TEST(Calibration, BadFilesAreToldBySentence) {
+  const test::TempDir dir;
+  const auto file = dir / "machine.json";
+  const auto expect_bad = [&](const std::string& text, const std::string& part) {
+    reorder::write_file(file, text);
+    expect_message(part, [&] { (void)read_calibration(file); });
+    expect_message(file.string(), [&] { (void)read_calibration(file); });
+  };
+  expect_bad("{", "not a calibration");
+  expect_bad("[1]", "`blockfill calibrate -o FILE` writes one");
+  expect_bad(R"({"format": "other"})", "`blockfill calibrate -o FILE` writes one");
+  expect_bad(R"({"format": "blockfill calibration", "version": 7})",
+             "version 7, this program reads version 1");
+  Calibration calibration;
+  add(calibration, a_cost());
+  const auto changed = [&](const char* name, const Json& value) {
+    Json json = encode(calibration);
+    json["costs"][0][name] = value;
+    return json.dump();
+  };
+  expect_bad(changed("t_partial", -1), "costs[0].t_partial is -1.0");
+  expect_bad(changed("t_full", nullptr), "costs[0].t_full is null");
+  expect_bad(changed("t_row", "much"), "not a calibration");
+  expect_bad(changed("tile", "128"), "costs[0].tile: '128' is not a tile shape");
+  Json nothing = encode(calibration);
+  nothing["costs"][0]["t_full"] = nothing["costs"][0]["t_partial"] = 0;
+  expect_bad(nothing.dump(), "both 0");
+  expect_message("cannot", [&] { (void)read_calibration(dir / "absent.json"); });
+}
+
+class WithCalibration : public ::testing::Test {
+ protected:
+  WithCalibration() {
+    Calibration calibration;
+    calibration.work_per_second = 1000;
+    add(calibration, a_cost());
+    write_calibration(file_, calibration);
+  }
+  test::TempDir dir_;
+  std::string file_ = (dir_ / "machine.json").string();
+  Problem problem_;
+};
+
+TEST_F(WithCalibration, ItsCostsAreTheObjective) {
+  const std::string text =
+      "cost_model{128,128,t_full=0.04,t_partial=0.05,t_row=0.01,t_gather=0.0001}";
+  problem_.cost_model = file_;
+  EXPECT_EQ(reorder::to_string(objective_of(problem_)), text);
+  problem_.objective = "tiles{64,64}";
+  EXPECT_EQ(objective_of(problem_), reorder::Objective::tiles({64, 64}));
+  problem_.cost_model = "";
+  problem_.objective = "cost_model{file=\"" + file_ + "\"}";
+  EXPECT_EQ(reorder::to_string(objective_of(problem_)), text);
+  problem_.backend = "reference";
+  expect_message("has no costs of reference", [&] { (void)objective_of(problem_); });
+}
+
+TEST_F(WithCalibration, ItsRateTurnsSecondsIntoWork) {
+  problem_.budget = "2s";
+  EXPECT_EQ(context_of(problem_).budget.work, 500'000'000);
+  problem_.cost_model = file_;
+  EXPECT_EQ(context_of(problem_).budget.work, 2000);
+  problem_.budget = "work:77";
+  EXPECT_EQ(context_of(problem_).budget.work, 77);
+}
+
+TEST(Calibration, AFormNeedsABackendThatRunsItAndItsTile) {
+  Problem problem;
+  problem.mask = "causal(n=64)";
+  problem.objective = "gather{128,128}";
+  EXPECT_NO_THROW(validate(problem));
+  problem.backend = "reference";
+  expect_message("backend reference does not run gathered masks, as gather{128,128} asks for",
+                 [&] { validate(problem); });
+  problem.backend = "cpu";
+  problem.tile = "64x64";
+  expect_message("is for tiles of 128x128, but --tile is 64x64", [&] { validate(problem); });
+  problem.objective = "tiles_min{64,64,theta=4,lambda=0.1}";
+  EXPECT_NO_THROW(validate(problem));
+  problem.pass = "both";
+  expect_message("no backward pass", [&] { validate(problem); });
+}
+
+TEST(Calibration, KeysOfProblemsWithoutStayWhatTheyWere) {
+  Problem problem;
+  problem.mask = "causal(n=8)";
+  const std::string key = key_of(problem);
+  EXPECT_EQ(key.find("budget"), std::string::npos) << key;
+  problem.budget = "5s";
+  EXPECT_NE(key_of(problem), key);
+  EXPECT_NE(key_of(problem).find("budget=5s"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace experiments
