@@ -23,7 +23,7 @@ BackendCost a_cost(int threads = 2) {
   cost.t_full = 0.04;
   cost.t_partial = 0.05;
   cost.t_row = 0.01;
-  cost.t_gather = 0.0001;
+  cost.t_gather = 0.001;
   return cost;
 }
 
@@ -139,7 +139,7 @@ class WithCalibration : public ::testing::Test {
 
 TEST_F(WithCalibration, ItsCostsAreTheObjective) {
   const std::string text =
-      "cost_model{128,128,t_full=0.04,t_partial=0.05,t_row=0.01,t_gather=0.0001}";
+      "cost_model{128,128,t_full=0.04,t_partial=0.05,t_row=0.01,t_gather=0.001}";
   problem_.cost_model = file_;
   EXPECT_EQ(reorder::to_string(objective_of(problem_)), text);
   problem_.objective = "tiles{64,64}";

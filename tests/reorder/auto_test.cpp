@@ -13,7 +13,10 @@ Pipeline::Result run(const std::string& pipeline, const CsrView& mask, int threa
                      Tile tile = {8, 8}) {
   static const Registry registry = Registry::with_builtins();
   return Pipeline::parse(pipeline, registry)
-      .run(mask, {.objective = Objective::tiles(tile), .seed = 1, .threads = threads});
+      .run(mask, {.objective = Objective::tiles(tile),
+                  .seed = 1,
+                  .threads = threads,
+                  .budget = {.work = 50'000'000}});
 }
 
 TEST(Auto, LeavesAMaskAloneThatCannotGain) {

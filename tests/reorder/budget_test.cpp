@@ -51,10 +51,13 @@ class AutoBudget : public ::testing::Test {
   }
 
   Registry registry_ = Registry::with_builtins();
-  Csr mask_ = testing::random_pattern(400, 400, 3000, 5);
+  Csr mask_ = testing::random_pattern(200, 200, 1500, 5);
 };
 
 TEST_F(AutoBudget, IsTheCallersUnlessThePipelineSaysAnother) {
+  testing::Entries diagonal;  // nothing to gain: no budget is spent
+  for (std::int32_t i = 0; i < 64; ++i) diagonal.emplace_back(i, i);
+  mask_ = Csr::from_entries(64, 64, diagonal);
   EXPECT_EQ(run("auto", {.work = 12345}).report.choice->work_limit, 12345);
   EXPECT_EQ(run("auto(work=99)", {.work = 12345}).report.choice->work_limit, 99);
   EXPECT_EQ(run("auto(seconds=0.001)", {.work = 12345}).report.choice->work_limit, 250'000);
@@ -62,7 +65,7 @@ TEST_F(AutoBudget, IsTheCallersUnlessThePipelineSaysAnother) {
 }
 
 TEST_F(AutoBudget, IsKept) {
-  for (const std::int64_t work : {1, 10'000, 1'000'000, 10'000'000, 100'000'000}) {
+  for (const std::int64_t work : {1, 10'000, 1'000'000, 10'000'000}) {
     const auto report = run("auto", {.work = work}).report;
     EXPECT_GT(report.choice->work, 0);
     // The first look at the mask is always taken.
@@ -75,8 +78,8 @@ TEST_F(AutoBudget, IsKept) {
 }
 
 TEST_F(AutoBudget, WhatTheReportPrintsGivesTheSameAnswerAgain) {
-  const auto first = run("auto", parse_budget("0.2s"));
-  if (first.report.choice->budget_cut) GTEST_SKIP() << "the machine is too slow for 0.2 s";
+  const auto first = run("auto", parse_budget("0.02s"));
+  if (first.report.choice->budget_cut) GTEST_SKIP() << "the machine is too slow for 0.02 s";
   const Budget again{.work = first.report.choice->work_limit};
   for (const int threads : {1, 2, 8}) {
     EXPECT_EQ(run("auto", again, threads).ordering, first.ordering) << threads << " threads";
@@ -84,7 +87,7 @@ TEST_F(AutoBudget, WhatTheReportPrintsGivesTheSameAnswerAgain) {
 }
 
 TEST_F(AutoBudget, AGuardThatFiresIsReported) {
-  const auto cut = run("auto", {.work = 1'250'000'000, .guard_seconds = 1e-9}).report;
+  const auto cut = run("auto", {.work = 10'000'000, .guard_seconds = 1e-9}).report;
   EXPECT_TRUE(cut.choice->budget_cut);
   EXPECT_LE(cut.after.nonempty, cut.before.nonempty);
   EXPECT_FALSE(run("auto", {.work = 10'000'000}).report.choice->budget_cut);
