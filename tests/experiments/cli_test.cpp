@@ -90,7 +90,7 @@ TEST(Cli, ABudgetThatWasPrintedGivesTheSameOrderAgain) {
 TEST(Cli, TheFormThatAnObjectiveCountsIsRunAndVerified) {
   const TempDir dir;
   const auto results = (dir / "results.jsonl").string();
-  for (const char* objective : {"gather{16,16}", "tiles_min{16,16,theta=8,lambda=0.05}"}) {
+  for (const char* objective : {"gather{16,16}", "tiles_min{16,16,theta=40,lambda=0.01}"}) {
     for (const char* pipeline : {"natural", "metis_rb"}) {
       run_blockfill(0, {"run", "sbm(n=256,blocks=8)|shuffle(seed=1)", "-p", pipeline, "-t", "16x16",
                         "--objective", objective, "--head-dim", "16", "--heads", "2", "--repeats",

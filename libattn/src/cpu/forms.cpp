@@ -141,6 +141,10 @@ class FormPlan final : public Plan {
         threads_(thread_count(options.threads)),
         q_order_(options.q_order, form_->tiles().n_q(), "q_order") {
     if (options.backward) refuse_backward();
+    if (options.algorithm != Algorithm::lists) {
+      throw Error(ErrorCode::unsupported,
+                  "split and gathered masks are walked by their lists alone");
+    }
   }
 
   void forward(const ForwardArgs& args) const override {
