@@ -21,6 +21,8 @@ struct CalibrateCommand {
   bool orderings = true;
 };
 
+constexpr double kPoorFit = 0.9;  // an idle machine reaches 0.99
+
 std::string microseconds(double ms) {
   return three_digits(1e3 * ms) + " µs";
 }
@@ -34,7 +36,9 @@ std::string describe(const BackendCost& c) {
          labelled("t_gather",
                   three_digits(1e6 * c.t_gather) + " ns a row of Q, K, V or O out of its place") +
          labelled("fit", std::to_string(c.masks) + " masks, R² " + fixed(c.r2, 4) +
-                             ", worst residual " + fixed(100 * c.worst, 1) + "%");
+                             ", worst residual " + fixed(100 * c.worst, 1) + "%") +
+         (c.r2 < kPoorFit ? labelled("careful", "the fit explains little: was the machine busy?")
+                          : "");
 }
 
 ExitCode calibrate(const CalibrateCommand& command) {
