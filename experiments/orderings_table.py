@@ -119,7 +119,7 @@ def print_table(title, records):
     print(f"\n### {title}\n")
     print("| family | masks | own order | bound | "
           + " | ".join("`" + c.replace("|", "\\|") + "`" for c in columns)
-          + " | `auto` ÷ best other |")
+          + " | `auto` ÷ best baseline |")
     print("|---|" + "---|" * (len(columns) + 4))
     families = {}
     for record in records:

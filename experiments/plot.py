@@ -453,6 +453,9 @@ def command_pareto(args):
         ax.annotate(name, (ms, tiles), xytext=(6, 4), textcoords="offset points", fontsize=9)
     ax.set_xscale("log")
     ax.set_yscale("log")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter("{x:g}")
     ax.set_xlabel("ordering, ms (geometric mean)")
     ax.set_ylabel("tiles ÷ the fewest that any found")
     ax.grid(True, which="both", color=GRID, lw=0.6)
