@@ -75,13 +75,13 @@ struct Features {
   }
 
  private:
-  /// Whether many rows have half of their keys in common with a dozen others: 16 rows are compared
-  /// with each eighth row. Keys more common than `common` do not count.
+  /// Whether many rows have half of their keys in common with two dozen others: 16 rows are
+  /// compared with each eighth row. Keys more common than `common` do not count.
   static bool alike_in_a_sample(const CsrView& mask, const std::vector<std::int32_t>& col_degrees,
                                 std::int64_t common) {
     constexpr std::int32_t kSeeds = 16;
     constexpr std::int32_t kStride = 8;
-    constexpr std::int32_t kAlike = 2;  // of a dozen, an eighth is looked at
+    constexpr std::int32_t kAlike = 3;  // of two dozen, an eighth is looked at
     if (mask.nnz() == 0) return false;
     const auto counts = [&](std::int32_t col) {
       return col_degrees[static_cast<std::size_t>(col)] <= common;
