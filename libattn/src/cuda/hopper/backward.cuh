@@ -5,7 +5,6 @@
 #pragma once
 
 #include "cuda/hopper/backward_computer.cuh"
-#include "cuda/hopper/backward_fused.cuh"
 #include "cuda/hopper/backward_loader.cuh"
 
 namespace attn::hopper {
@@ -26,10 +25,6 @@ __global__ void __launch_bounds__(Config::kThreads, 1)
       cuda::ptx::mbarrier_init(&shared.step_full[i], 1);
       cuda::ptx::mbarrier_init(&shared.step_empty[i], 4 * Config::kGroups);
     }
-    if constexpr (Config::kFused) {
-      cuda::ptx::mbarrier_init(&shared.turns.dq_full, 4 * Config::kGroups);
-      cuda::ptx::mbarrier_init(&shared.turns.dq_empty, 1);
-    }
     cuda::ptx::fence_mbarrier_init(cuda::ptx::sem_release, cuda::ptx::scope_cluster);
   }
   __syncthreads();
@@ -38,14 +33,9 @@ __global__ void __launch_bounds__(Config::kThreads, 1)
   if (warpgroup == 0) {
     ptx::give_registers<Config::kLoadRegisters>();
     if (threadIdx.x == 0) BackwardLoader<Config>(p, shared).run();
-    if constexpr (Config::kFused) {
-      if (threadIdx.x == 32) add_dq<Config>(p, shared);
-    }
   } else {
     ptx::take_registers<Config::kComputeRegisters>();
-    using Computer =
-        std::conditional_t<Config::kFused, FusedComputer<Config>, BackwardComputer<Config>>;
-    Computer(p, shared, warpgroup - 1).run();
+    BackwardComputer<Config>(p, shared, warpgroup - 1).run();
   }
 }
 

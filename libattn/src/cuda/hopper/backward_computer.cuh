@@ -37,7 +37,7 @@ class BackwardComputer {
     }
   }
 
- protected:
+ private:
   using Element = typename Config::Element;
   static constexpr int kColumns = Config::kHeadDim / 2;  ///< registers of 64 x head_dim sums
   static constexpr int kSteps = Config::kHeadDim / 16;   ///< wgmmas of a product over head_dim

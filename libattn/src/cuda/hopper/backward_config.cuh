@@ -20,11 +20,7 @@
 
 namespace attn::hopper {
 
-/// `all` is the pass over keys that makes dQ too (backward_fused.cuh).
-enum class Pass { rows, keys, all };
-
-/// Beside StepFlags, which leave it free here: the quadrant is empty.
-inline constexpr std::uint32_t kBlank = kSecond;
+enum class Pass { rows, keys };
 
 /// What a warpgroup has to do in a step, and the place of its bits.
 struct StepInfo {
@@ -36,8 +32,7 @@ template <class T, int kDim, Pass kWhich, int kRing, int kItems, bool kInRegiste
 struct BackwardConfig {
   using Element = T;
   static constexpr int kHeadDim = kDim;
-  static constexpr bool kOverKeys = kWhich != Pass::rows;
-  static constexpr bool kFused = kWhich == Pass::all;
+  static constexpr bool kOverKeys = kWhich == Pass::keys;
   static constexpr int kGroups = kBackwardRows / kQuadrant;
   static constexpr int kStages = kRing;
   static constexpr int kItemSlots = kItems;
@@ -60,26 +55,8 @@ struct BackwardConfig {
   static_assert(kGroups == 2, "a strip of the mask has two key blocks, one a warpgroup");
 };
 
-/// What the pass that makes dQ too needs besides: dS' of two steps as rows of keys, 128 bytes each
-/// and swizzled, and the dQ of one step, as it lies in DqSums.
-template <class Config, bool kFused>
-struct FusedTiles {};
 template <class Config>
-struct FusedTiles<Config, true> {
-  alignas(1024) std::uint16_t ds[2][kBackwardRows * kQuadrant];
-  alignas(1024) float dq[kQuadrant * Config::kHeadDim];
-};
-template <class Config, bool kFused>
-struct FusedTurns {};
-template <class Config>
-struct FusedTurns<Config, true> {
-  std::uint64_t dq_full, dq_empty;
-  DqTurn step[Config::kStages];
-  DqTurn dq;  ///< of FusedTiles::dq
-};
-
-template <class Config>
-struct BackwardStorage : FusedTiles<Config, Config::kFused> {
+struct BackwardStorage {
   using Tile = std::uint16_t[Config::kTileElements];
 
   alignas(1024) Tile a1[Config::kItemSlots][Config::kGroups];  ///< later the staging place of
@@ -94,7 +71,6 @@ struct BackwardStorage : FusedTiles<Config, Config::kFused> {
   std::uint64_t step_full[Config::kStages], step_empty[Config::kStages];
   ItemInfo item[Config::kItemSlots];
   StepInfo step[Config::kStages][Config::kGroups];
-  FusedTurns<Config, Config::kFused> turns;
 };
 
 }  // namespace attn::hopper

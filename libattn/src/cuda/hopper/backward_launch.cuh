@@ -17,11 +17,9 @@ struct BackwardKernels {
   using Rows = BackwardConfig<T, kDim, Pass::rows, kStages, 2, true>;
   using Keys = BackwardConfig<T, kDim, Pass::keys, kStages, 2, kDim == 64>;
 
-  using All = BackwardConfig<T, kDim, Pass::all, kStages, 1, kDim == 64>;
-
   template <class Config>
   static constexpr int kShared = static_cast<int>(sizeof(BackwardStorage<Config>)) + 1024;
-  static_assert(kShared<Rows> <= 232448 && kShared<Keys> <= 232448 && kShared<All> <= 232448,
+  static_assert(kShared<Rows> <= 232448 && kShared<Keys> <= 232448,
                 "a CTA of sm_90 has 227 KiB of shared memory");
 
   template <class Config>
@@ -31,8 +29,7 @@ struct BackwardKernels {
   }
 
   static cudaError_t prepare() {
-    for (const cudaError_t error :
-         {allow_shared_memory<Rows>(), allow_shared_memory<Keys>(), allow_shared_memory<All>()}) {
+    for (const cudaError_t error : {allow_shared_memory<Rows>(), allow_shared_memory<Keys>()}) {
       if (error != cudaSuccess) return error;
     }
     return cudaSuccess;
@@ -51,13 +48,8 @@ struct BackwardKernels {
     prepare_backward_kernel<T, kDim>
         <<<dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(pairs)), kPrepareThreads, 0,
            stream>>>(p);
-    if (p.dq_sums.sums == nullptr) {
-      launch_pass<Rows>(p, p.rows, ctas, stream);
-      launch_pass<Keys>(p, p.keys, ctas, stream);
-    } else {
-      launch_pass<All>(p, p.keys, ctas, stream);
-      write_dq_kernel<T, kDim><<<ctas * 8, kDqThreads, 0, stream>>>(p);
-    }
+    launch_pass<Rows>(p, p.rows, ctas, stream);
+    launch_pass<Keys>(p, p.keys, ctas, stream);
     finish_backward_kernel<T, kDim><<<ctas, kFinishThreads, 0, stream>>>(p);
     return cudaGetLastError();
   }

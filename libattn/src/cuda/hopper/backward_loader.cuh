@@ -133,8 +133,7 @@ class BackwardLoader {
     if (begin == end) return;
     const auto* const entries = reinterpret_cast<const uint2*>(m.strips);
     const std::int64_t stats = (std::int64_t{batch} * p_.heads + head) * p_.padded_q;
-    // Last queries first: neighbouring key tiles, which start together, then seldom come to the
-    // same queries at once. It matters where they take turns in adding to dQ.
+    // Last queries first; any order would be right.
     uint2 ahead = __ldg(entries + end - 1);
     for (std::int32_t j = end - 1; j >= begin; --j) {
       const uint2 now = ahead;
@@ -142,12 +141,6 @@ class BackwardLoader {
       open_step();
       for (int g = 0; g < Config::kGroups; ++g) {
         describe(g, (now.x >> (kKeyTileBits + 2 * g)) & 3U, now.y);
-      }
-      if constexpr (Config::kFused) {
-        const std::int64_t place = (std::int64_t{batch} * p_.heads + head) * m.row_blocks +
-                                   (now.x & ((1U << kKeyTileBits) - 1));
-        shared_.turns.step[turn_.slot] = {static_cast<std::uint32_t>(place),
-                                          __ldg(p_.dq_sums.ranks + j)};
       }
       const std::int32_t row =
           static_cast<std::int32_t>(now.x & ((1U << kKeyTileBits) - 1)) * kQuadrant;
@@ -176,9 +169,7 @@ class BackwardLoader {
   }
   __device__ void describe(int group, std::uint32_t state, std::uint32_t bits) {
     std::uint32_t flags = opens_;
-    // A key block with nothing to do still lends a hand with dQ.
-    if (state != kEmpty || Config::kFused) flags |= kRun;
-    if (state == kEmpty && Config::kFused) flags |= kBlank;
+    if (state != kEmpty) flags |= kRun;
     if (state == kPartial) flags |= kMasked;
     shared_.step[turn_.slot][group] = {flags, bits};
   }

@@ -41,24 +41,6 @@ struct Written {
   const std::int32_t* order;  ///< new_to_old, or null
 };
 
-/// Where the dQ of a step goes: the place of its 64 queries, and how many steps come before it
-/// there. kNoPlace ends the stream.
-struct DqTurn {
-  std::uint32_t place;
-  std::uint32_t rank;
-};
-inline constexpr std::uint32_t kNoPlace = 0xFFFFFFFFU;
-
-/// Sums of dQ while key tiles add to them, of 64 queries a place: [batch][head][query block]. In a
-/// place [2][head_dim / 16][128][4] floats: thread t of warpgroup w holds, of its half of the
-/// columns, d[4 j .. 4 j + 3] at [w][j][t].
-struct DqSums {
-  float* sums;                 ///< null when dQ has a pass of its own
-  std::uint32_t* turns;        ///< of each place, the steps that have been added
-  const std::uint32_t* ranks;  ///< beside DeviceColumns::strips
-  bool ordered;
-};
-
 struct BackwardParams {
   CUtensorMap q_map, k_map, v_map, d_o_map;  ///< in the mask's order, in boxes of 64 rows
   DeviceMask mask;                           ///< in tiles of kBackwardRows queries
@@ -69,7 +51,6 @@ struct BackwardParams {
   Strides q_strides, k_strides, v_strides, d_o_strides;
   float* lse_log2;  ///< [batch, heads, padded_q] in the mask's order, +inf where no key is allowed
   float* delta;     ///< likewise, sums of dO * O
-  DqSums dq_sums;
   Written dq, dk, dv;
   const void* o;           ///< as the caller keeps them, and so
   const void* caller_d_o;  ///< is this

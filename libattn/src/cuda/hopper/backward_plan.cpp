@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdlib>
-#include <string_view>
 #include <utility>
 
 #include "cuda/hopper/backward_kernels.hpp"
@@ -64,13 +62,11 @@ struct Workspace {
   BackwardState* state;
   float* lse_log2;
   float* delta;
-  float* dq_sums;
-  std::uint32_t* dq_turns;
   void *q, *d_o, *k, *v;  ///< in the mask's order; null where it is the caller's
   std::size_t bytes;
 
   Workspace(void* memory, const BackwardArgs& args, std::int64_t padded_q, bool orders_q,
-            bool orders_kv, std::int64_t dq_places) {
+            bool orders_kv) {
     // The caller's boundary is coarser than that of the pieces.
     constexpr std::size_t kSlack = kPlaceAlignment - kWorkspaceAlignment;
     const auto address = reinterpret_cast<std::uintptr_t>(memory);
@@ -83,9 +79,6 @@ struct Workspace {
     state = pieces.take<BackwardState>(1);
     lse_log2 = pieces.take<float>(stats);
     delta = pieces.take<float>(stats);
-    const auto places = static_cast<std::size_t>(dq_places);
-    dq_sums = pieces.take<float>(places * kQuadrant * static_cast<std::size_t>(args.q.width()));
-    dq_turns = pieces.take<std::uint32_t>(places);
     const auto copy = [&](const TensorView& tensor, bool ordered) {
       return pieces.take<std::uint16_t>(ordered ? static_cast<std::size_t>(tensor.elements()) : 0);
     };
@@ -167,17 +160,15 @@ BackwardPlan::BackwardPlan(std::shared_ptr<const PreparedMask> mask, bool follow
   const std::int32_t key_tiles = (shape.n_k + kStripKeys - 1) / kStripKeys;
   std::vector<std::int64_t> row_steps(masks * static_cast<std::size_t>(row_tiles));
   std::vector<std::int64_t> key_steps(masks * static_cast<std::size_t>(key_tiles));
-  std::vector<std::int32_t> offsets;
   if (!follows) {
     const auto tiles = download(rows().rows, row_steps.size());
     std::transform(tiles.begin(), tiles.end(), row_steps.begin(),
                    [](const WorkItem& row) { return row.n_tiles; });
-    offsets = download(mask_->column_offsets.data(), key_steps.size() + 1);
+    const auto offsets = download(mask_->column_offsets.data(), key_steps.size() + 1);
     for (std::size_t c = 0; c < key_steps.size(); ++c) key_steps[c] = offsets[c + 1] - offsets[c];
   }
   row_items_ = sort_items(row_steps, row_tiles);
   key_items_ = sort_items(key_steps, key_tiles);
-  if (!follows) rank_strips(offsets);
 }
 
 DeviceMask BackwardPlan::rows() const {
@@ -185,34 +176,6 @@ DeviceMask BackwardPlan::rows() const {
   rows.q_order = q_order_;
   rows.kv_order = kv_order_;
   return rows;
-}
-
-void BackwardPlan::rank_strips(const std::vector<std::int32_t>& offsets) {
-  const auto strips = download(mask_->by_column.data(), static_cast<std::size_t>(offsets.back()));
-  std::vector<std::uint32_t> ranks(strips.size());
-  const MaskShape& shape = mask_->shape;
-  const auto blocks = static_cast<std::size_t>(mask_->row_blocks);
-  const auto heads = static_cast<std::size_t>(shape.heads);
-  std::vector<std::uint32_t> visits(static_cast<std::size_t>(shape.batch) * heads * blocks);
-  for (const BackwardItem& place : key_items_.places) {
-    for (std::size_t h = 0; h < heads; ++h) {
-      const std::size_t mask = static_cast<std::size_t>(place.batch) * heads + h;
-      const std::size_t column =
-          mask * static_cast<std::size_t>(mask_->key_tiles) + static_cast<std::size_t>(place.tile);
-      for (auto s = static_cast<std::size_t>(offsets[column]);
-           s < static_cast<std::size_t>(offsets[column + 1]); ++s) {
-        const std::uint32_t block = strips[s].block & ((1U << kKeyTileBits) - 1);
-        ranks[s] = visits[mask * blocks + block]++;
-      }
-    }
-  }
-  ranks_ = cuda::DeviceArray<std::uint32_t>(std::span<const std::uint32_t>(ranks));
-}
-
-bool BackwardPlan::fused() const {
-  if (ranks_.size() == 0) return false;
-  const char* const forced = std::getenv("BLOCKFILL_BACKWARD");
-  return forced != nullptr && std::string_view(forced) == "one";
 }
 
 BackwardPlan::Items BackwardPlan::sort_items(const std::vector<std::int64_t>& steps,
@@ -235,12 +198,13 @@ BackwardPlan::Items BackwardPlan::sort_items(const std::vector<std::int64_t>& st
   std::stable_sort(sorted.begin(), sorted.end(),
                    [](const Item& a, const Item& b) { return a.length > b.length; });
   Items result;
+  std::vector<BackwardItem> places;
   for (const Item& item : sorted) {
-    result.places.push_back(item.place);
+    places.push_back(item.place);
     result.lengths.push_back(item.length);
     result.total += item.length;
   }
-  result.items = cuda::DeviceArray<BackwardItem>(std::span<const BackwardItem>(result.places));
+  result.items = cuda::DeviceArray<BackwardItem>(std::span<const BackwardItem>(places));
   return result;
 }
 
@@ -266,13 +230,8 @@ BackwardSchedule BackwardPlan::schedule(const Items& items, std::int64_t batch, 
   return s;
 }
 
-std::int64_t BackwardPlan::dq_places(const BackwardArgs& args) const {
-  return fused() ? args.q.batch() * args.q.heads() * mask_->row_blocks : 0;
-}
-
 std::size_t BackwardPlan::workspace(const BackwardArgs& args) const {
-  return Workspace(nullptr, args, padded_rows(args), q_order_ != nullptr, kv_order_ != nullptr,
-                   dq_places(args))
+  return Workspace(nullptr, args, padded_rows(args), q_order_ != nullptr, kv_order_ != nullptr)
       .bytes;
 }
 
@@ -290,18 +249,7 @@ void BackwardPlan::run(const BackwardArgs& args) const {
   p.scale = args.scale.value_or(1.0F / std::sqrt(static_cast<float>(args.q.width())));
   p.scale_log2 = p.scale * 1.44269504F;
 
-  const Workspace work(args.workspace, args, p.padded_q, q_order_ != nullptr, kv_order_ != nullptr,
-                       dq_places(args));
-  if (fused()) {
-    p.dq_sums = {work.dq_sums, work.dq_turns, ranks_.data(), args.deterministic};
-    // The turns stand behind the sums.
-    const auto* const end = work.dq_turns + dq_places(args);
-    check(cudaMemsetAsync(work.dq_sums, 0,
-                          static_cast<std::size_t>(reinterpret_cast<const std::byte*>(end) -
-                                                   reinterpret_cast<std::byte*>(work.dq_sums)),
-                          stream),
-          "clearing the sums of dQ");
-  }
+  const Workspace work(args.workspace, args, p.padded_q, q_order_ != nullptr, kv_order_ != nullptr);
   p.state = work.state;
   p.lse_log2 = work.lse_log2;
   p.delta = work.delta;

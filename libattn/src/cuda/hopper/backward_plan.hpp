@@ -39,23 +39,12 @@ class BackwardPlan {
   /// The items of one pass, longest first.
   struct Items {
     cuda::DeviceArray<BackwardItem> items;
-    std::vector<BackwardItem> places;
     std::vector<std::int64_t> lengths;
     std::int64_t total = 0;
   };
 
   /// From the number of steps of each tile of each mask, [mask][tile].
   [[nodiscard]] Items sort_items(const std::vector<std::int64_t>& steps, std::int32_t tiles) const;
-
-  /// Of every strip by column, how many strips of its queries come before it when key tiles are
-  /// handed out in the order of key_items_.
-  void rank_strips(const std::vector<std::int32_t>& offsets);
-
-  /// Whether one pass makes all gradients. Not by itself yet: the environment's
-  /// BLOCKFILL_BACKWARD=one asks for it.
-  [[nodiscard]] bool fused() const;
-  /// Blocks of queries whose dQ is summed up in the workspace: all or none.
-  [[nodiscard]] std::int64_t dq_places(const BackwardArgs& args) const;
 
   [[nodiscard]] BackwardSchedule schedule(const Items& items, std::int64_t batch,
                                           std::int64_t heads, std::int64_t bytes_per_head) const;
@@ -67,7 +56,6 @@ class BackwardPlan {
   const std::int32_t* kv_order_;
   int multiprocessors_;
   Items row_items_, key_items_;
-  cuda::DeviceArray<std::uint32_t> ranks_;
 };
 
 }  // namespace attn::hopper
