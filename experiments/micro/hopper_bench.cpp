@@ -4,10 +4,14 @@
 // at head_dim 128 and H = 32 at head_dim 64. Prints a median of each, the rate on the 64x64
 // quadrants that it computes, and the worst error of sampled rows against fp64.
 //
-//     hopper_bench [--samples S] [--dim D] [--algorithm A] [MASK[@PIPELINE]...]
+//     hopper_bench [--samples S] [--dim D] [--batch B] [--heads H] [--graph] [--algorithm A]
+//                  [MASK[@PIPELINE]...]
 //
 // A MASK is a text for masks::make. With a PIPELINE the mask is reordered, and the tensors stay in
-// the mask's own order: the kernel follows the permutations, and the time includes that.
+// the mask's own order: the kernel follows the permutations, and the time includes that. With
+// --graph a sample is a tenth of a CUDA graph of ten calls, as launches bound small masks.
+#include <cuda_runtime_api.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -15,6 +19,7 @@
 #include <cstdlib>
 #include <memory>
 #include <random>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -27,23 +32,31 @@
 
 namespace {
 
-constexpr std::int64_t kBatch = 4;
+struct Size {
+  std::int64_t batch = 4;
+  std::int64_t heads = 0;  ///< 0: 2048 / head_dim
+  bool graph = false;
+};
 
 /// One head_dim's tensors, on the host and on the device.
 struct Problem {
-  std::int64_t n, dim, heads;
+  std::int64_t batch, n, dim, heads;
   std::vector<std::uint16_t> q, k, v, o;
   attn::Buffer device_q, device_k, device_v, device_o, device_lse;
   attn::ForwardArgs args;
 
-  Problem(const attn::Backend& backend, std::int64_t n_tokens, std::int64_t head_dim)
-      : n(n_tokens), dim(head_dim), heads(2048 / head_dim) {
-    const auto count = static_cast<std::size_t>(kBatch * heads * n * dim);
+  Problem(const attn::Backend& backend, const Size& size, std::int64_t n_tokens,
+          std::int64_t head_dim)
+      : batch(size.batch),
+        n(n_tokens),
+        dim(head_dim),
+        heads(size.heads != 0 ? size.heads : 2048 / head_dim) {
+    const auto count = static_cast<std::size_t>(batch * heads * n * dim);
     q = random_bf16(count, 1);
     k = random_bf16(count, 2);
     v = random_bf16(count, 3);
     o.resize(count);
-    const std::array shape{kBatch, heads, n, dim};
+    const std::array shape{batch, heads, n, dim};
     const auto upload = [&](attn::Buffer& buffer, const std::vector<std::uint16_t>& host) {
       buffer = backend.allocate(count * 2);
       backend.copy_in(buffer.get(), host.data(), count * 2);
@@ -54,7 +67,7 @@ struct Problem {
     args.v = upload(device_v, v);
     args.o = upload(device_o, o);
     device_lse = backend.allocate(count / static_cast<std::size_t>(dim) * 4);
-    args.lse = attn::contiguous(device_lse.get(), attn::DType::f32, {kBatch, heads, n, 1});
+    args.lse = attn::contiguous(device_lse.get(), attn::DType::f32, {batch, heads, n, 1});
   }
 };
 
@@ -66,7 +79,7 @@ double sampled_error(const attn::Backend& backend, Problem& p, const reorder::Cs
   const auto value = [](std::uint16_t bits) { return double{attn::bfloat16_to_float(bits)}; };
   for (int sample = 0; sample < 48; ++sample) {
     const auto head =
-        static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(kBatch * p.heads));
+        static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(p.batch * p.heads));
     const auto i = static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(p.n));
     const std::size_t base = static_cast<std::size_t>(head * p.n * p.dim);
     const std::size_t row = base + static_cast<std::size_t>(i * p.dim);
@@ -100,13 +113,48 @@ double sampled_error(const attn::Backend& backend, Problem& p, const reorder::Cs
   return worst;
 }
 
+/// A CUDA graph of a plan's calls.
+class Graph {
+ public:
+  static constexpr int kCalls = 10;
+
+  Graph(const attn::Plan& plan, attn::ForwardArgs args) {
+    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+    args.stream = stream_;
+    plan.forward(args);
+    cudaGraph_t graph{};
+    check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal));
+    for (int i = 0; i < kCalls; ++i) plan.forward(args);
+    check(cudaStreamEndCapture(stream_, &graph));
+    check(cudaGraphInstantiate(&replay_, graph, 0));
+    check(cudaGraphDestroy(graph));
+    check(cudaStreamSynchronize(stream_));
+  }
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+  ~Graph() {
+    cudaGraphExecDestroy(replay_);
+    cudaStreamDestroy(stream_);
+  }
+
+  /// On the default stream, whose events time it.
+  void run() const { check(cudaGraphLaunch(replay_, nullptr)); }
+
+ private:
+  static void check(cudaError_t error) {
+    if (error != cudaSuccess) throw std::runtime_error(cudaGetErrorString(error));
+  }
+  cudaStream_t stream_{};
+  cudaGraphExec_t replay_{};
+};
+
 /// 64x64 quadrants that hold anything.
 std::int64_t quadrants(const attn::BlockMask& mask) {
   return mask.full_count() + mask.partial_count();
 }
 
-void run(const std::vector<std::string>& names, const std::vector<std::int64_t>& dims, int samples,
-         attn::Algorithm algorithm) {
+void run(const std::vector<std::string>& names, const std::vector<std::int64_t>& dims,
+         const Size& size, int samples, attn::Algorithm algorithm) {
   const attn::Backend& backend = attn::backend("hopper");
   std::vector<std::string> lines;
   for (const std::int64_t dim : dims) {
@@ -133,16 +181,23 @@ void run(const std::vector<std::string>& names, const std::vector<std::int64_t>&
       const attn::BlockMask tiles = attn::BlockMask::from_csr(pattern, {128, 128}, 0);
       const attn::BlockMask small = attn::BlockMask::from_csr(pattern, {64, 64}, 0);
       if (problem == nullptr || problem->n != view.n_rows) {
-        problem = std::make_unique<Problem>(backend, view.n_rows, dim);
+        problem = std::make_unique<Problem>(backend, size, view.n_rows, dim);
       }
       const auto plan = backend.prepare(tiles, options);
       const auto work = [&] { plan->forward(problem->args); };
       (void)backend.time(work, 3);
       const double error = sampled_error(backend, *problem, mask.pattern);
-      std::vector<double> seconds = backend.time(work, samples);
+      std::vector<double> seconds;
+      if (size.graph) {
+        const Graph graph(*plan, problem->args);
+        seconds = backend.time([&] { graph.run(); }, samples);
+        for (double& sample : seconds) sample /= Graph::kCalls;
+      } else {
+        seconds = backend.time(work, samples);
+      }
       std::sort(seconds.begin(), seconds.end());
       const double median = seconds[seconds.size() / 2];
-      const double heads = static_cast<double>(kBatch * problem->heads);
+      const double heads = static_cast<double>(problem->batch * problem->heads);
       const double per_head = 4.0 * static_cast<double>(dim) * heads;
       const double on_tiles = per_head * 128.0 * 128.0 * static_cast<double>(quadrants(tiles));
       const double on_quadrants = per_head * 64.0 * 64.0 * static_cast<double>(quadrants(small));
@@ -165,11 +220,18 @@ int main(int argc, char** argv) {
   std::vector<std::string> names;
   std::vector<std::int64_t> dims{128, 64};
   int samples = 20;
+  Size size;
   attn::Algorithm algorithm = attn::Algorithm::lists;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     if (argument == "--samples" && i + 1 < argc) {
       samples = std::atoi(argv[++i]);
+    } else if (argument == "--batch" && i + 1 < argc) {
+      size.batch = std::atoll(argv[++i]);
+    } else if (argument == "--heads" && i + 1 < argc) {
+      size.heads = std::atoll(argv[++i]);
+    } else if (argument == "--graph") {
+      size.graph = true;
     } else if (argument == "--algorithm" && i + 1 < argc) {
       algorithm = attn::parse_algorithm(argv[++i]);
     } else if (argument == "--dim" && i + 1 < argc) {
@@ -192,7 +254,7 @@ int main(int argc, char** argv) {
     return 77;
   }
   try {
-    run(names, dims, samples, algorithm);
+    run(names, dims, size, samples, algorithm);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "hopper_bench: %s\n", error.what());
     return 1;
