@@ -5,9 +5,12 @@
 #include <cmath>
 
 #include "attn/attention.hpp"
+#include "attn/device_block_mask.hpp"
 #include "attn/error.hpp"
 #include "experiments/break_even.hpp"
 #include "experiments/build_mask.hpp"
+#include "experiments/device_mask.hpp"
+#include "experiments/exit_code.hpp"
 #include "experiments/gpu.hpp"
 #include "experiments/gradient_oracle.hpp"
 #include "experiments/operands.hpp"
@@ -56,6 +59,7 @@ class Measurement {
     if (backend_.info().device_memory) {
       if (const auto gpu = find_gpu()) record_.environment.gpu = gpu->name;
     }
+    record_.mask_build = options_.mask_build == MaskBuild::host ? "host" : "device";
     auto& v = record_.verification;
     v.scope = data_->oracle.scope();
     v.rows = data_->oracle.rows();
@@ -120,6 +124,7 @@ class Measurement {
     return *std::move(built);
   }
 
+  /// A plan from whatever mask the backend takes, and how long that took.
   template <class Mask>
   std::unique_ptr<attn::Plan> prepare(const Mask& mask, const attn::PrepareOptions& options,
                                       Timing& timing) const {
@@ -145,6 +150,19 @@ class Measurement {
     return std::visit([&](const auto& mask) { return prepare(mask, options, timing); }, form);
   }
 
+  /// The same mask built by the device from CSR in its memory, where that is asked for; the time
+  /// takes the place of BlockMask's.
+  std::optional<attn::DeviceBlockMask> build_on_device(const reorder::CsrView& pattern,
+                                                       Timing& timing) const {
+    if (options_.mask_build == MaskBuild::host) return std::nullopt;
+    const DevicePattern uploaded(backend_, pattern);
+    std::optional<attn::DeviceBlockMask> mask(std::in_place);
+    const auto make = [&] { mask->build(uploaded.view()); };
+    const double first = stopwatch(make);
+    timing = repeated(make, first);
+    return mask;
+  }
+
   void build() {
     operands_ = allocate_operands(backend_, data_->inputs);
     copy_in(backend_, data_->inputs, operands_);
@@ -161,7 +179,9 @@ class Measurement {
     if (why) {
       throw attn::Error(attn::ErrorCode::unsupported, "backend " + problem_.backend + ": " + *why);
     }
-    natural_plan_ = prepare(natural, plain, times_.prepare_natural);
+    const auto on_device = build_on_device(pattern_, times_.build_natural);
+    natural_plan_ = on_device ? prepare(*on_device, plain, times_.prepare_natural)
+                              : prepare(natural, plain, times_.prepare_natural);
     if (backward()) operands_.reserve_workspace(backend_, *natural_plan_);
     const bool reordered = record_.ordering.reordered;
     const bool other_form = form_of(objective_) != "tiles";
@@ -188,9 +208,14 @@ class Measurement {
     } else {
       note_mismatch("permuted", disagreement(after_, std::get<attn::BlockMask>(mask)));
     }
-    fused_plan_ = prepare(mask, orders, times_.prepare_permuted.emplace());
+    Timing& preparing = times_.prepare_permuted.emplace();
+    std::optional<attn::DeviceBlockMask> there;
+    if (!other_form) there = build_on_device(permuted.view(), *times_.build_permuted);
+    fused_plan_ = there ? prepare(*there, orders, preparing) : prepare(mask, orders, preparing);
     if (!reordered) return;
-    permuted_plan_ = std::visit([&](const auto& m) { return backend_.prepare(m, plain); }, mask);
+    permuted_plan_ =
+        there ? backend_.prepare(*there, plain)
+              : std::visit([&](const auto& m) { return backend_.prepare(m, plain); }, mask);
     gathered_ = allocate_operands(backend_, data_->inputs);
     if (backward()) {
       operands_.reserve_workspace(backend_, *fused_plan_);
@@ -459,9 +484,22 @@ const Workload::Data& Workload::data(const Problem& problem, Scope scope) {
   return *data_;
 }
 
+void validate(const Problem& problem, MaskBuild mask_build) {
+  validate(problem);
+  if (mask_build == MaskBuild::device && !attn::backend(problem.backend).info().device_memory) {
+    throw UsageError("backend " + problem.backend +
+                     " computes on the host: a mask is built on a device only for a backend that "
+                     "computes there, such as hopper");
+  }
+  if (mask_build == MaskBuild::device && form_of(objective_of(problem)) != "tiles") {
+    throw UsageError("a mask is built on a device for objectives that count tiles alone, not for " +
+                     problem.objective);
+  }
+}
+
 Record measure(const Problem& problem, Workload& workload, const reorder::Registry& registry,
                const MeasureOptions& options) {
-  validate(problem);
+  validate(problem, options.mask_build);
   return Measurement(problem, workload, registry, options).run();
 }
 

@@ -13,10 +13,14 @@
 
 namespace experiments {
 
+/// Who makes tile lists and bits of a mask: the host, or the device from CSR in its memory.
+enum class MaskBuild { host, device };
+
 struct MeasureOptions {
   Repeats repeats;
   Scope scope = Scope::automatic;
   double tolerance = 1;  ///< allowed errors, as a multiple of the oracle's own
+  MaskBuild mask_build = MaskBuild::host;
 };
 
 /// What several measurements of one mask share: the tensors and the oracle, made once for each
@@ -40,6 +44,10 @@ class Workload {
   std::string key_;
   std::unique_ptr<Data> data_;
 };
+
+/// What `validate(problem)` checks, and that the backend takes masks built that way. Throws
+/// UsageError.
+void validate(const Problem& problem, MaskBuild mask_build);
 
 /// Orders the mask, runs attention in the caller's order and in the new one, each result compared
 /// with the oracle, and times all parts apart. A mismatch is a record with that status; whatever

@@ -176,7 +176,7 @@ void fields(T& p, Visit&& visit) {
 struct Times {
   Timing ordering;
   std::optional<Timing> permute;  ///< the CSR mask into the new order
-  Timing build_natural;           ///< BlockMask from CSR
+  Timing build_natural;           ///< BlockMask or DeviceBlockMask from CSR
   std::optional<Timing> build_permuted;
   Timing prepare_natural;  ///< Backend::prepare
   std::optional<Timing> prepare_permuted;
@@ -293,6 +293,7 @@ struct Record {
   TileFacts before;
   TileFacts after;
   std::optional<FormFacts> form;  ///< absent for tiles
+  std::string mask_build = "host";  ///< or "device": who made the mask's lists and bits
   std::optional<Times> ms;
   double flops = 0;       ///< per visited element of the reordered mask, over batch and heads: 4·D
                           ///< forward, 10·D backward
@@ -322,6 +323,7 @@ void fields(T& r, Visit&& visit) {
   visit("before", r.before);
   visit("after", r.after);
   visit("form", r.form);
+  visit("mask_build", r.mask_build);
   visit("ms", r.ms);
   visit("flops", r.flops);
   visit("best_path", r.best_path);

@@ -71,9 +71,11 @@ std::string times_text(const Record& r) {
   const auto line = [](const char* label, const std::optional<Timing>& timing) {
     return timing ? labelled(label, milliseconds(*timing)) : std::string();
   };
-  std::string text = "\nonce\n" + line("ordering", t.ordering) + line("permute mask", t.permute) +
-                     line("build mask", t.build_natural) + line("  permuted", t.build_permuted) +
-                     line("prepare", t.prepare_natural) + line("  permuted", t.prepare_permuted);
+  std::string text =
+      "\nonce\n" + line("ordering", t.ordering) + line("permute mask", t.permute) +
+      line(r.mask_build == "device" ? "device mask" : "build mask", t.build_natural) +
+      line("  permuted", t.build_permuted) + line("prepare", t.prepare_natural) +
+      line("  permuted", t.prepare_permuted);
   const auto passes = [&](const std::optional<PassTimes>& p) {
     return p ? line("  forward", p->forward) + line("  backward", p->backward) : std::string();
   };

@@ -17,6 +17,7 @@ struct RunOptions {
   Repeats repeats;
   std::string verify = "auto";
   double tolerance = 1;
+  std::string mask_build = "host";
   std::string output;
 };
 
@@ -27,10 +28,11 @@ ExitCode run(const RunOptions& options) {
   problem.seed = options.common.seed;
   problem.threads = options.common.thread_count();
   if (problem.kv_heads == 0) problem.kv_heads = problem.heads;
-  const MeasureOptions measure_options{options.repeats, parse_scope(options.verify),
-                                       options.tolerance};
+  const MeasureOptions measure_options{
+      options.repeats, parse_scope(options.verify), options.tolerance,
+      options.mask_build == "device" ? MaskBuild::device : MaskBuild::host};
   // Misspelt names are told before a large mask is made.
-  validate(problem);
+  validate(problem, measure_options.mask_build);
   (void)reorder::Pipeline::parse(problem.pipeline, registry);
 
   std::optional<RecordFile> file;
@@ -76,6 +78,11 @@ void add_run(CLI::App& app, Action& action) {
                         "Allowed errors, as a multiple of the usual ones")
             ->capture_default_str()
             ->check(number_within(0, 1e6));
+        command
+            .add_option("--mask-build", options.mask_build,
+                        "host, or device: the backend builds lists and bits from CSR in its memory")
+            ->capture_default_str()
+            ->check(CLI::IsMember({"host", "device"}));
         command
             .add_option("-o,--output", options.output, "Append the record to this JSON Lines file")
             ->type_name("FILE")

@@ -29,10 +29,11 @@ class AbsentHopper final : public Backend {
     return "backend hopper cannot run: " + info_.unavailable;
   }
 
-  BackendInfo info_{.name = "hopper",
-                    .summary = "NVIDIA Hopper tensor cores (sm_90a)",
-                    .unavailable = "built without CUDA",
-                    .device_memory = true};
+  BackendInfo info_{
+      .name = "hopper",
+      .summary = "NVIDIA Hopper tensor cores (sm_90a); masks from the host or built there",
+      .unavailable = "built without CUDA",
+      .device_memory = true};
 };
 
 }  // namespace

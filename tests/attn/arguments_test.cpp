@@ -7,6 +7,7 @@
 #include <numeric>
 #include <string>
 
+#include "attn/device_block_mask.hpp"
 #include "attn/errors.hpp"
 #include "attn/oracle.hpp"
 
@@ -147,6 +148,17 @@ TEST(Backends, WhatCannotRunSaysWhy) {
     ASSERT_TRUE(sentence.has_value());
     EXPECT_NE(sentence->find(why), std::string::npos) << *sentence;
     expect_error(ErrorCode::no_device, why, [&] { (void)backend->prepare(ones(10, 12)); });
+  }
+}
+
+TEST(Backends, AMaskIsBuiltOnADeviceOnlyWhereThereIsOne) {
+  const std::string& why = backend("hopper").info().unavailable;
+  if (why.empty()) {
+    expect_error(ErrorCode::unsupported, "backend cpu takes masks from the host alone",
+                 [] { (void)backend("cpu").prepare(DeviceBlockMask()); });
+  } else {
+    expect_error(ErrorCode::no_device, "a mask cannot be built on a device: " + why,
+                 [] { const DeviceBlockMask mask; });
   }
 }
 

@@ -127,6 +127,9 @@ TEST(Cli, UsageErrors) {
   expect_error(run_blockfill(2, {"fill", "causal(n=8)", "--threads", "-1"}), "--threads");
   expect_error(run_blockfill(2, {"run", "causal(n=8)", "--head-dim", "0"}), "head-dim is 0");
   expect_error(run_blockfill(2, {"run", "causal(n=8)", "--pass", "bdw"}), "did you mean 'bwd'?");
+  expect_error(run_blockfill(2, {"run", "causal(n=8)", "--mask-build", "gpu"}), "--mask-build");
+  expect_error(run_blockfill(2, {"run", "causal(n=8)", "--mask-build", "device"}),
+               "backend cpu computes on the host");
   expect_error(run_blockfill(2, {"run", "causal(n=8)", "--tile", "100x100"}), "multiples of 8");
   expect_error(run_blockfill(2, {"run", "causal(n=8)", "--dtype", "f61"}), "did you mean 'f16'?");
   expect_error(run_blockfill(2, {"run", "causal(n=8)", "--backend", "cpus"}), "cpu");

@@ -228,10 +228,11 @@ class HopperBackend final : public Backend {
            std::to_string(tile.block_m) + "x" + std::to_string(tile.block_n);
   }
 
-  BackendInfo info_{.name = "hopper",
-                    .summary = "NVIDIA Hopper tensor cores (sm_90a)",
-                    .unavailable = "",
-                    .device_memory = true};
+  BackendInfo info_{
+      .name = "hopper",
+      .summary = "NVIDIA Hopper tensor cores (sm_90a); masks from the host or built there",
+      .unavailable = "",
+      .device_memory = true};
   int multiprocessors_ = 0;
 };
 
