@@ -55,8 +55,9 @@ class DeviceBlockMask {
   /// changes while a plan uses the mask; Error{unsupported} for more than 2^31 strips of 64 x 128.
   void build(const DensePattern& pattern, void* stream = nullptr);
 
-  /// The same from CSR, without n_q × n_k memory. Throws Error{invalid_mask} for a malformed
-  /// pattern; the mask then holds nothing, and its plans refuse to run.
+  /// The same from CSR; of memory that grows with n_q × n_k there is only that byte a strip. Throws
+  /// Error{invalid_mask} for a malformed pattern; the mask then holds nothing, and its plans refuse
+  /// to run.
   void build(const CsrPattern& pattern, void* stream = nullptr);
 
   /// The same from coordinates, which are sorted first.
