@@ -123,37 +123,6 @@ PreparedTiles prepare_tiles(const Strips& strips, const AllStrips& all, Algorith
   return prepared;
 }
 
-/// For the backward pass: the strips of each key tile that the algorithm visits, those of full
-/// quadrants without bits for the algorithms that leave some out.
-void list_columns(const Strips& strips, const AllStrips& all, Algorithm algorithm,
-                  PreparedMask& prepared) {
-  const bool every = algorithm == Algorithm::dense || algorithm == Algorithm::naive;
-  const bool reads_all = algorithm == Algorithm::naive || algorithm == Algorithm::bbm;
-  constexpr std::uint32_t kBothFull = kFull | kFull << 2;
-  std::vector<StripEntry> by_column;
-  std::vector<std::int32_t> offsets{0};
-  for (std::int32_t m = 0; m < strips.masks; ++m) {
-    for (std::int32_t c = 0; c < strips.key_tiles; ++c) {
-      const auto column = static_cast<std::size_t>(m * strips.key_tiles + c);
-      const StripEntry* next = strips.by_column.data() + strips.column_offsets[column];
-      const StripEntry* const end = strips.by_column.data() + strips.column_offsets[column + 1];
-      for (std::int32_t r = 0; r < strips.row_blocks; ++r) {
-        const bool visited = next != end && (next->block & kPlace) == static_cast<std::uint32_t>(r);
-        const std::uint32_t states = visited ? next->block >> kKeyTileBits : 0;
-        if (visited) ++next;
-        if (!visited && !every) continue;
-        const bool full = states == kBothFull && !reads_all;
-        by_column.push_back(
-            {static_cast<std::uint32_t>(r) | (full ? kBothFull : kBothFull << 1) << kKeyTileBits,
-             full ? kNoBits : static_cast<std::uint32_t>(all.place(m, c, r))});
-      }
-      offsets.push_back(static_cast<std::int32_t>(by_column.size()));
-    }
-  }
-  prepared.by_column = upload(by_column);
-  prepared.column_offsets = upload(offsets);
-}
-
 }  // namespace
 
 std::shared_ptr<const PreparedMask> prepare_algorithm(const BlockMask& mask, Algorithm algorithm,
@@ -178,7 +147,6 @@ std::shared_ptr<const PreparedMask> prepare_algorithm(const BlockMask& mask, Alg
     prepared->tiles.push_back(prepare_tiles(strips, all, algorithm, groups));
   }
   prepared->bits = upload(all_bits(strips, all));
-  list_columns(strips, all, algorithm, *prepared);
   prepared->holds_a_mask = true;
   return prepared;
 }

@@ -16,7 +16,8 @@
 namespace attn::hopper {
 
 /// The mask as an algorithm other than `lists` reads it, with the bits of all strips, whatever is
-/// in them. Throws Error{invalid_argument} for `dense` and a mask that does not allow all.
+/// in them; without columns, for the forward pass alone. Throws Error{invalid_argument} for `dense`
+/// and a mask that does not allow all.
 [[nodiscard]] std::shared_ptr<const PreparedMask> prepare_algorithm(const BlockMask& mask,
                                                                     Algorithm algorithm,
                                                                     int threads);

@@ -10,6 +10,8 @@
 #include "attn/error.hpp"
 #include "cuda/hopper/prepared_mask.hpp"
 #include "cuda/mask_build/coo.hpp"
+#include "cuda/mask_build/malformed.hpp"
+#include "cuda/mask_build/pinned_numbers.hpp"
 #include "cuda/mask_build/strip_grid.hpp"
 #include "cuda/runtime.hpp"
 #include "mask_shape.hpp"
@@ -36,30 +38,6 @@ void require(DeviceArray<T>& array, std::int64_t count) {
   array = DeviceArray<T>();
   array = DeviceArray<T>(static_cast<std::size_t>(count + count / 8));
 }
-
-/// Host memory that kernels write into.
-class PinnedNumbers {
- public:
-  void require(std::size_t count) {
-    if (count <= count_) return;
-    void* memory = nullptr;
-    check(cudaMallocHost(&memory, count * sizeof(std::int32_t)), "allocating pinned memory");
-    cudaFreeHost(numbers_);
-    numbers_ = static_cast<std::int32_t*>(memory);
-    count_ = count;
-  }
-  PinnedNumbers() = default;
-  PinnedNumbers(const PinnedNumbers&) = delete;
-  PinnedNumbers& operator=(const PinnedNumbers&) = delete;
-  ~PinnedNumbers() { cudaFreeHost(numbers_); }
-
-  [[nodiscard]] std::int32_t* data() const noexcept { return numbers_; }
-  [[nodiscard]] std::int32_t operator[](std::size_t i) const noexcept { return numbers_[i]; }
-
- private:
-  std::int32_t* numbers_ = nullptr;
-  std::size_t count_ = 0;
-};
 
 /// What comes back to the host of one build, in one block of numbers. Kernels write it where the
 /// host reads it: a copy behind them would take as long as one of them.
@@ -138,7 +116,8 @@ class DeviceBlockMask::Builder {
     });
     if (summary_[Summary::kBadRow] != 0) {
       mask_->holds_a_mask = false;
-      report(sources, mask_build::kNoBadRow - summary_[Summary::kBadRow]);
+      mask_build::report_malformed(sources, grid_,
+                                   mask_build::kNoBadRow - summary_[Summary::kBadRow]);
     }
   }
 
@@ -328,47 +307,6 @@ class DeviceBlockMask::Builder {
     return fits;
   }
 
-  /// The first bad row of the masks together; only the message looks for its mask.
-  [[noreturn]] void report(std::span<const mask_build::CsrSource> sources, std::int32_t row) const {
-    for (std::size_t m = 0; m < sources.size(); ++m) {
-      std::int64_t range[2];
-      check(cudaMemcpy(range, sources[m].offsets + row, sizeof range, cudaMemcpyDeviceToHost),
-            "reading offsets");
-      std::string where = "CSR mask";
-      if (sources.size() > 1) where += " " + std::to_string(m) + " of the stack";
-      where += ": row " + std::to_string(row);
-      const std::int64_t least = row == 0 ? range[0] : 0;
-      const bool ends = row + 1 == grid_.n_q && range[1] != sources[m].nnz;
-      if (least != 0 || range[0] < 0 || range[1] < range[0] || range[1] > sources[m].nnz || ends) {
-        throw Error(ErrorCode::invalid_mask,
-                    where + " has the offsets " + std::to_string(range[0]) + " and " +
-                        std::to_string(range[1]) +
-                        "; offsets ascend from 0 to the number of column indices, " +
-                        std::to_string(sources[m].nnz));
-      }
-      std::vector<std::int32_t> cols(static_cast<std::size_t>(range[1] - range[0]));
-      check(cudaMemcpy(cols.data(), sources[m].cols + range[0], cols.size() * 4,
-                       cudaMemcpyDeviceToHost),
-            "reading columns");
-      std::int32_t before = -1;
-      for (const std::int32_t col : cols) {
-        if (col < 0 || col >= grid_.n_k) {
-          throw Error(ErrorCode::invalid_mask, where + " holds column " + std::to_string(col) +
-                                                   ", outside [0, " + std::to_string(grid_.n_k) +
-                                                   ")");
-        }
-        if (col <= before) {
-          throw Error(ErrorCode::invalid_mask, where + " holds column " + std::to_string(col) +
-                                                   " after " + std::to_string(before) +
-                                                   "; columns must increase strictly");
-        }
-        before = col;
-      }
-    }
-    throw Error(ErrorCode::invalid_mask,
-                "CSR mask: row " + std::to_string(row) + " changed while it was read");
-  }
-
   std::shared_ptr<hopper::PreparedMask> mask_;
   mask_build::StripGrid grid_{};
   DeviceArray<std::uint8_t> zeroed_;  ///< states and counts of the grid, then the summary
@@ -376,7 +314,7 @@ class DeviceBlockMask::Builder {
   DeviceArray<std::int32_t> counts_;
   DeviceArray<std::uint32_t> ranks_;
   DeviceArray<std::uint32_t> unpacked_;
-  PinnedNumbers summary_;
+  mask_build::PinnedNumbers summary_;
   std::int64_t visited_ = 0;
   std::int64_t stored_ = 0;
 };
