@@ -292,7 +292,7 @@ struct Record {
   std::int64_t lower_bound = 0;
   TileFacts before;
   TileFacts after;
-  std::optional<FormFacts> form;  ///< absent for tiles
+  std::optional<FormFacts> form;    ///< absent for tiles
   std::string mask_build = "host";  ///< or "device": who made the mask's lists and bits
   std::optional<Times> ms;
   double flops = 0;       ///< per visited element of the reordered mask, over batch and heads: 4·D
