@@ -208,10 +208,11 @@ class Measurement {
     } else {
       note_mismatch("permuted", disagreement(after_, std::get<attn::BlockMask>(mask)));
     }
-    Timing& preparing = times_.prepare_permuted.emplace();
+    Timing preparing;
     std::optional<attn::DeviceBlockMask> there;
     if (!other_form) there = build_on_device(permuted.view(), *times_.build_permuted);
     fused_plan_ = there ? prepare(*there, orders, preparing) : prepare(mask, orders, preparing);
+    times_.prepare_permuted = preparing;
     if (!reordered) return;
     permuted_plan_ =
         there ? backend_.prepare(*there, plain)
