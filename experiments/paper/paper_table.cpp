@@ -97,6 +97,14 @@ class Measurements {
     return Arms(found == by_mask_.end() ? std::vector<const Record*>{} : found->second);
   }
 
+  [[nodiscard]] bool has_cudnn(const Setting& setting) const {
+    return std::any_of(by_mask_.begin(), by_mask_.end(), [&](const auto& entry) {
+      const auto is_cudnn = [](const Record* r) { return r->problem.backend == "cudnn"; };
+      return entry.first.first == setting &&
+             std::any_of(entry.second.begin(), entry.second.end(), is_cudnn);
+    });
+  }
+
   /// The settings in which any of these masks was measured.
   [[nodiscard]] std::set<Setting> settings(const Json& rows) const {
     std::set<Setting> all;
@@ -161,7 +169,7 @@ std::vector<std::string> cells(const Json& row, const Measurements& measured,
           ordered == nullptr ? "" : three_digits(ordered->ms->ordering.median)};
 }
 
-std::string title(const Json& table, const Setting& s, bool markdown) {
+std::string title(const Json& table, const Setting& s, bool with_cudnn, bool markdown) {
   const std::string gpu = table["gpu"];
   const std::string pass = s.pass == "fwd"   ? "forward"
                            : s.pass == "bwd" ? "backward"
@@ -175,7 +183,7 @@ std::string title(const Json& table, const Setting& s, bool markdown) {
          (markdown ? "\n" : "") + "Paper: " + paper + ". Here: " + s.backend + ", " + s.device +
          ", " + s.dtype + ", " + pass + ", B=" + std::to_string(s.batch) +
          ", H=" + std::to_string(s.heads) + ", D=" + std::to_string(s.head_dim) +
-         "; flash is the faster of ours" + (s.backend == "hopper" ? " and cuDNN" : "") + ", " +
+         "; flash is the faster of ours" + (with_cudnn ? " and cuDNN" : "") + ", " +
          (table["baseline"] == "causal" ? "causal" : "dense") + ". " +
          table["note"].get<std::string>() + "\n\n";
 }
@@ -200,7 +208,7 @@ std::string render(const std::vector<Record>& records, TableFormat format) {
       for (const Json& row : table["rows"]) {
         rows.push_back(cells(row, measured, setting, table["baseline"]));
       }
-      text += title(table, setting, markdown);
+      text += title(table, setting, measured.has_cudnn(setting), markdown);
       text += (markdown ? markdown_table(rows, align) : align_columns(rows, align)) + "\n";
     }
   }
