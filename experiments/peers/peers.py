@@ -259,6 +259,14 @@ def load_mask(program, record, pipeline, folder):
     return mask, indices[-1], indices[0]
 
 
+def masks_of(program, source, folder):
+    """The mask as it came, and as the record's pipeline ordered it or None."""
+    natural, _, _ = load_mask(program, source, "natural", folder)
+    if not source["ordering"]["reordered"]:
+        return natural, None
+    return natural, load_mask(program, source, source["problem"]["pipeline"], folder)
+
+
 def begun_record(source, peer):
     """The record of `source` under the peer's name, its results still those of `source`."""
     record = copy.deepcopy(source)
@@ -267,16 +275,15 @@ def begun_record(source, peer):
     return record
 
 
-def record_of(source, peer, program, tensors, args, folder, kept):
-    """The peer's record for the problem of `source`."""
+def record_of(source, peer, tensors, masks, oracle, args):
+    """The peer's record for the problem of `source`, whose mask is `masks[0]` and, in its new
+    order with the orders beside it, `masks[1]`."""
     record = begun_record(source, peer)
     problem = record["problem"]
     q, k, v = tensors
-    mask, _, _ = load_mask(program, source, "natural", folder)
-    kept.append(mask)
+    mask, reordered = masks
     begun = time.perf_counter()
     call = peer.prepare(mask, q, k, v)
-    oracle = Oracle(mask, q, k, v, problem["seed"])
     largest, nmse = oracle.errors(call(q, k, v))
     torch.cuda.synchronize()
     prepared = 1e3 * (time.perf_counter() - begun)
@@ -285,9 +292,8 @@ def record_of(source, peer, program, tensors, args, folder, kept):
                  prepare_natural=timing([prepared]))
 
     moved = None
-    if record["ordering"]["reordered"]:
-        permuted, row_order, column_order = load_mask(program, source, problem["pipeline"], folder)
-        kept.append(permuted)
+    if reordered:
+        permuted, row_order, column_order = reordered
         call_permuted = peer.prepare(permuted, q, k, v)
         moved = (q[:, :, row_order], k[:, :, column_order], v[:, :, column_order])
         answer = torch.empty_like(q)
@@ -371,21 +377,34 @@ def main():
         record = json.loads(line)
         latest[record["key"]] = record
     sources = [r for r in latest.values()
-               if r["problem"]["backend"] == args.of and r["status"] == "ok"]
+               if r["problem"]["backend"] == args.of and r["status"] == "ok"
+               and r["problem"].get("algorithm", "lists") == "lists"
+               and r["problem"].get("pass", "fwd") == "fwd"]
     if not sources:
-        sys.exit(f"peers.py: {args.results} has no finished record of the backend '{args.of}'")
+        sys.exit(f"peers.py: {args.results} has no finished record of the backend '{args.of}', "
+                 "algorithm lists, pass fwd")
 
-    absent = set()
+    absent, kept = set(), []
     torch.set_grad_enabled(False)
     with tempfile.TemporaryDirectory() as folder, args.results.open("a", encoding="utf-8") as out:
         for source in sources:
-            tensors, kept = tensors_of(source), []
-            for peer in peers:
-                key = begun_record(source, peer)["key"]
-                if peer.name in absent or latest.get(key, {}).get("status") == "ok":
+            wanted = [peer for peer in peers
+                      if latest.get(begun_record(source, peer)["key"], {}).get("status") != "ok"]
+            if absent.issuperset(peer.name for peer in wanted):
+                continue
+            try:
+                masks = masks_of(args.program, source, Path(folder))
+            except Unfit as error:
+                print(f"{source['problem']['mask']}: {error}", file=sys.stderr)
+                continue
+            kept.append(masks)  # to the end: a peer that goes by the address must not meet it again
+            tensors = tensors_of(source)
+            oracle = Oracle(masks[0], *tensors, source["problem"]["seed"])
+            for peer in wanted:
+                if peer.name in absent:
                     continue
                 try:
-                    record = record_of(source, peer, args.program, tensors, args, Path(folder), kept)
+                    record = record_of(source, peer, tensors, masks, oracle, args)
                 except Absent as error:
                     print(f"{peer.name}: not here ({error})", file=sys.stderr)
                     absent.add(peer.name)
