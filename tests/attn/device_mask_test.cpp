@@ -6,7 +6,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <string>
 
 #include "attn/device_block_mask.hpp"
@@ -385,13 +384,3 @@ TEST(DeviceMask, APlanFollowsItsMask) {
 
 }  // namespace
 }  // namespace attn::test
-
-int main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
-  const std::string& why = attn::backend("hopper").info().unavailable;
-  if (!why.empty()) {
-    std::printf("skipped: the backend hopper cannot run here: %s\n", why.c_str());
-    return 77;
-  }
-  return RUN_ALL_TESTS();
-}

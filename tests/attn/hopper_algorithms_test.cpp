@@ -4,43 +4,21 @@
 // or H200.
 #include <gtest/gtest.h>
 
-#include <cstdio>
 #include <string>
 
 #include "attn/errors.hpp"
 #include "attn/hopper_masks.hpp"
-#include "attn/oracle.hpp"
+#include "attn/on_device.hpp"
 
 namespace attn::test {
 namespace {
 
-/// Runs on the device with poisoned outputs and brings O and LSE back.
 void run(Algorithm algorithm, const Inputs& in, const BlockMask& mask) {
-  const Backend& hopper = backend("hopper");
-  std::vector<Buffer> memory;
-  const auto upload = [&](const Tensor& tensor) {
-    TensorView view = tensor.view();
-    const std::size_t bytes = static_cast<std::size_t>(view.elements()) * size_of(view.dtype);
-    memory.push_back(hopper.allocate(bytes));
-    hopper.copy_in(memory.back().get(), view.data, bytes);
-    view.data = memory.back().get();
-    return view;
-  };
-  const ForwardArgs args{.q = upload(in.q),
-                         .k = upload(in.k),
-                         .v = upload(in.v),
-                         .o = upload(in.o),
-                         .lse = upload(in.lse),
-                         .scale = in.scale};
-  const auto plan = hopper.prepare(mask, {.algorithm = algorithm});
-  plan->forward(args);
-  plan->forward(args);  // a scan leaves nothing behind
-  const auto fetch = [&](const Tensor& tensor, const TensorView& from) {
-    hopper.copy_out(tensor.view().data, from.data,
-                    static_cast<std::size_t>(from.elements()) * size_of(from.dtype));
-  };
-  fetch(in.o, args.o);
-  fetch(in.lse, args.lse);
+  const DeviceInputs device(in);
+  const auto plan = hopper().prepare(mask, {.algorithm = algorithm});
+  plan->forward(device.args());
+  plan->forward(device.args());  // a scan leaves nothing behind
+  device.fetch(in);
 }
 
 void check(Algorithm algorithm, const Problem& problem, const BoolMask& mask) {
@@ -49,13 +27,7 @@ void check(Algorithm algorithm, const Problem& problem, const BoolMask& mask) {
                std::to_string(problem.seed));
   const Inputs in(problem, mask.n_q, mask.n_k);
   run(algorithm, in, mask.tiled());
-  const MaskOf rule = [&mask](std::int64_t, std::int64_t, std::int32_t i, std::int32_t j) {
-    return mask(i, j);
-  };
-  const auto oracle = attention<double>(in, rule);
-  const auto plain = attention<float>(in, rule, problem.dtype);
-  expect_close("O", in.o, oracle.o, plain.o, 1e-3);
-  expect_close("LSE", in.lse, oracle.lse, plain.lse, 1e-4);
+  compare(in, rule_of(mask));
 }
 
 class HopperAlgorithm : public testing::TestWithParam<Algorithm> {};
@@ -122,13 +94,3 @@ TEST(HopperDense, RefusesAMask) {
 
 }  // namespace
 }  // namespace attn::test
-
-int main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
-  const std::string& why = attn::backend("hopper").info().unavailable;
-  if (!why.empty()) {
-    std::printf("skipped: the backend hopper cannot run here: %s\n", why.c_str());
-    return 77;
-  }
-  return RUN_ALL_TESTS();
-}

@@ -5,41 +5,16 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <cstdio>
 #include <cstring>
 #include <limits>
 #include <string>
 
 #include "attn/gradients.hpp"
 #include "attn/hopper_masks.hpp"
+#include "attn/on_device.hpp"
 
 namespace attn::test {
 namespace {
-
-const Backend& hopper() {
-  return backend("hopper");
-}
-
-/// A host tensor's copy on the device.
-class OnDevice {
- public:
-  explicit OnDevice(const Tensor& host)
-      : bytes_(static_cast<std::size_t>(host.view().elements()) * size_of(host.view().dtype)),
-        memory_(hopper().allocate(bytes_)),
-        view_(host.view()) {
-    hopper().copy_in(memory_.get(), view_.data, bytes_);
-    view_.data = memory_.get();
-  }
-  [[nodiscard]] const TensorView& view() const { return view_; }
-  void fetch(const Tensor& host) const {
-    hopper().copy_out(host.view().data, memory_.get(), bytes_);
-  }
-
- private:
-  std::size_t bytes_;
-  Buffer memory_;
-  TensorView view_;
-};
 
 /// A problem on the device, with poisoned outputs and a poisoned workspace.
 struct DeviceBackward {
@@ -392,13 +367,3 @@ TEST(HopperBackward, SaysWhatItCannotRun) {
 
 }  // namespace
 }  // namespace attn::test
-
-int main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
-  const std::string& why = attn::backend("hopper").info().unavailable;
-  if (!why.empty()) {
-    std::printf("skipped: the backend hopper cannot run here: %s\n", why.c_str());
-    return 77;
-  }
-  return RUN_ALL_TESTS();
-}

@@ -5,76 +5,21 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <numeric>
 #include <string>
 
 #include "attn/hopper_masks.hpp"
-#include "attn/oracle.hpp"
+#include "attn/on_device.hpp"
 
 namespace attn::test {
 namespace {
-
-const Backend& hopper() {
-  return backend("hopper");
-}
-
-/// A host tensor's copy on the device, rows `stride` elements apart.
-class OnDevice {
- public:
-  explicit OnDevice(const Tensor& host)
-      : bytes_(static_cast<std::size_t>(host.view().elements()) * size_of(host.view().dtype)),
-        memory_(hopper().allocate(bytes_)),
-        view_(host.view()) {
-    hopper().copy_in(memory_.get(), view_.data, bytes_);
-    view_.data = memory_.get();
-  }
-  [[nodiscard]] const TensorView& view() const { return view_; }
-  void fetch(const Tensor& host) const {
-    hopper().copy_out(host.view().data, memory_.get(), bytes_);
-  }
-
- private:
-  std::size_t bytes_;
-  Buffer memory_;
-  TensorView view_;
-};
-
-/// Inputs and poisoned outputs on the device.
-struct DeviceInputs {
-  OnDevice q, k, v, o, lse;
-  std::optional<float> scale;
-
-  explicit DeviceInputs(const Inputs& in)
-      : q(in.q), k(in.k), v(in.v), o(in.o), lse(in.lse), scale(in.scale) {}
-  [[nodiscard]] ForwardArgs args() const {
-    return {.q = q.view(),
-            .k = k.view(),
-            .v = v.view(),
-            .o = o.view(),
-            .lse = lse.view(),
-            .scale = scale};
-  }
-};
 
 void run(const Inputs& in, const BlockMask& mask, const PrepareOptions& options = {}) {
   const DeviceInputs device(in);
   const auto plan = hopper().prepare(mask, options);
   plan->forward(device.args());
   ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
-  device.o.fetch(in.o);
-  device.lse.fetch(in.lse);
-}
-
-void compare(const Inputs& in, const MaskOf& rule) {
-  const auto oracle = attention<double>(in, rule);
-  const auto plain = attention<float>(in, rule, in.q.view().dtype);
-  expect_close("O", in.o, oracle.o, plain.o, 1e-3);
-  expect_close("LSE", in.lse, oracle.lse, plain.lse, 1e-4);
-}
-
-MaskOf rule_of(const BoolMask& mask) {
-  return [&mask](std::int64_t, std::int64_t, std::int32_t i, std::int32_t j) { return mask(i, j); };
+  device.fetch(in);
 }
 
 std::string text(const Problem& p, const BoolMask& mask, TileShape tile) {
@@ -456,13 +401,3 @@ TEST(HopperForward, SaysWhatItCannotRun) {
 
 }  // namespace
 }  // namespace attn::test
-
-int main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
-  const std::string& why = attn::backend("hopper").info().unavailable;
-  if (!why.empty()) {
-    std::printf("skipped: the backend hopper cannot run here: %s\n", why.c_str());
-    return 77;
-  }
-  return RUN_ALL_TESTS();
-}
