@@ -164,8 +164,8 @@ ExitCode run_program(int argc, char** argv) {
   app.footer(kFooter);
   app.require_subcommand(1);
   Action action;
-  for (const auto add : {add_list, add_reorder, add_fill, add_run, add_sweep, add_calibrate,
-                         add_table, add_doctor}) {
+  for (const auto add : {add_list, add_reorder, add_fill, add_run, add_predict, add_sweep,
+                         add_calibrate, add_table, add_doctor}) {
     add(app, action);
   }
   try {

@@ -24,6 +24,7 @@ using Action = std::function<ExitCode()>;
 void add_list(CLI::App& app, Action& action);
 void add_reorder(CLI::App& app, Action& action);
 void add_fill(CLI::App& app, Action& action);
+void add_predict(CLI::App& app, Action& action);
 void add_run(CLI::App& app, Action& action);
 void add_sweep(CLI::App& app, Action& action);
 void add_calibrate(CLI::App& app, Action& action);

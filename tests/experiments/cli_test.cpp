@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "attn/backend.hpp"
+#include "experiments/calibration.hpp"
 #include "experiments/program.hpp"
 #include "experiments/record_file.hpp"
 #include "reorder/npy.hpp"
@@ -17,8 +18,8 @@ using test::Finished;
 using test::run_blockfill;
 using test::TempDir;
 
-const std::vector<std::string> kCommands = {"list",  "reorder", "fill",   "run",
-                                            "sweep", "table",   "doctor", "calibrate"};
+const std::vector<std::string> kCommands = {"list",  "reorder", "fill",      "run",    "sweep",
+                                            "table", "doctor",  "calibrate", "predict"};
 
 bool has(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
@@ -62,6 +63,59 @@ TEST(Cli, ACalibrationIsMeasuredAndUsed) {
   expect_error(run_blockfill(1, {"run", "causal(n=64)", "--cost-model", bad}),
                "bad.json: not a calibration");
   expect_error(run_blockfill(1, {"calibrate", "-o", bad}), "bad.json: not a calibration");
+}
+
+TEST(Cli, APredictionIsTheCostModelWrittenOut) {
+  const TempDir dir;
+  const auto file = (dir / "machine.json").string();
+  Calibration calibration;
+  BackendCost cost;
+  cost.backend = "cpu";
+  cost.dtype = "f32";
+  cost.head_dim = 64;
+  cost.tile = "128x128";
+  cost.threads = 1;
+  cost.t_full = 1;
+  cost.t_partial = 2;
+  cost.t_gather = 0.25;
+  add(calibration, cost);
+  write_calibration(file, calibration);
+  const auto predicted = [&](const std::string& mask, const std::string& pipeline) {
+    return Json::parse(run_blockfill(0, {"predict", mask, "-p", pipeline, "--cost-model", file,
+                                         "--batch", "2", "--heads", "3", "--json"})
+                           .out);
+  };
+  // One full tile and two on the diagonal, for each of six heads.
+  const Json natural = predicted("causal(n=256)", "natural");
+  EXPECT_EQ(natural["ms"]["natural"], 6 * (1 + 2 * 2));
+  EXPECT_EQ(natural["ms"]["fused"], natural["ms"]["natural"]) << "nothing is moved";
+  // Even and odd tokens apart: four partial tiles become two full ones, and rows are moved.
+  test::spit(dir / "even_odd.txt", [] {
+    std::string order;
+    for (int parity : {0, 1}) {
+      for (int i = parity; i < 256; i += 2) order += std::to_string(i) + "\n";
+    }
+    return order;
+  }());
+  const std::string comb = (dir / "comb.mtx").string();
+  std::string entries;
+  int count = 0;
+  for (int i = 1; i <= 256; ++i) {
+    for (int j = i % 2 == 0 ? 2 : 1; j <= 256; j += 2, ++count) {
+      entries += std::to_string(i) + " " + std::to_string(j) + "\n";
+    }
+  }
+  test::spit(comb, "%%MatrixMarket matrix coordinate pattern general\n256 256 " +
+                       std::to_string(count) + "\n" + entries);
+  const Json ordered = predicted(comb, "file(" + (dir / "even_odd.txt").string() + ")");
+  EXPECT_EQ(ordered["ms"]["natural"], 6 * 4 * 2);
+  EXPECT_EQ(ordered["ms"]["permuted"], 6 * 2 * 1);
+  EXPECT_GT(ordered["ms"]["fused"], ordered["ms"]["natural"]) << "moving rows is dear here";
+  EXPECT_TRUE(ordered["break_even_calls"].is_null());
+
+  expect_error(run_blockfill(2, {"predict", "causal(n=8)"}), "--cost-model");
+  expect_error(run_blockfill(2, {"predict", "causal(n=8)", "--cost-model", file, "--pass", "bwd"}),
+               "the forward pass by lists alone");
 }
 
 TEST(Cli, ABudgetThatWasPrintedGivesTheSameOrderAgain) {

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+#include <iostream>
+
+#include "experiments/calibration.hpp"
+#include "experiments/cli/command.hpp"
+#include "experiments/cli/report.hpp"
+#include "experiments/parameters.hpp"
+#include "experiments/text.hpp"
+#include "masks/mask.hpp"
+#include "reorder/objective.hpp"
+
+namespace experiments {
+namespace {
+
+struct PredictOptions {
+  CommonOptions common;
+  Problem problem;
+};
+
+/// What a calibration says of one mask in two orders: milliseconds a call.
+struct Prediction {
+  double natural = 0;
+  double alone = 0;       ///< in the new order, tensors already in it
+  double with_moves = 0;  ///< reading Q, K, V and writing O through the order
+  std::optional<std::int64_t> break_even_calls;  ///< absent: never
+};
+
+Prediction predict(const BackendCost& cost, double heads, const reorder::CsrView& pattern,
+                   const reorder::Ordering& ordering, double ordering_ms) {
+  reorder::Objective with_moves = objective_of(cost);
+  reorder::Objective alone = with_moves;
+  alone.t_gather = 0;
+  const auto ms = [&](const reorder::Objective& objective, const reorder::Ordering& order) {
+    return heads * reorder::evaluate(objective, pattern, order);
+  };
+  Prediction p{.natural = ms(alone, reorder::Ordering::identity(pattern.n_rows, pattern.n_cols)),
+               .alone = ms(alone, ordering),
+               .with_moves = ms(with_moves, ordering),
+               .break_even_calls = {}};
+  const double saved = p.natural - p.with_moves;
+  if (saved > 0) {
+    p.break_even_calls =
+        std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(ordering_ms / saved)));
+  }
+  return p;
+}
+
+ExitCode predict_call(const PredictOptions& options) {
+  const auto registry = options.common.registry();
+  Problem problem = options.problem;
+  problem.seed = options.common.seed;
+  problem.threads = options.common.thread_count();
+  if (problem.kv_heads == 0) problem.kv_heads = problem.heads;
+  validate(problem);
+  if (problem.pass != "fwd" || problem.algorithm != "lists") {
+    throw UsageError("a calibration holds the forward pass by lists alone, not --pass " +
+                     problem.pass + " --algorithm " + problem.algorithm);
+  }
+  const Calibration calibration = read_calibration(problem.cost_model);
+  const BackendCost& cost = cost_of(calibration, problem, problem.cost_model);
+  const auto pipeline = reorder::Pipeline::parse(problem.pipeline, registry);
+
+  const masks::Mask mask = masks::make(problem.mask);
+  const auto result = pipeline.run(mask.pattern, context_of(problem));
+  const double heads = static_cast<double>(problem.batch) * problem.heads;
+  const double ordering_ms = 1e3 * result.report.seconds;
+  const Prediction p = predict(cost, heads, mask.pattern, result.ordering, ordering_ms);
+
+  if (options.common.json) {
+    print_json(
+        {{"mask", mask.name},
+         {"cost", encode(cost)},
+         {"ordering", encode(ordering_facts(result))},
+         {"before", encode(tile_facts(result.report.before))},
+         {"after", encode(tile_facts(result.report.after))},
+         {"ms",
+          {{"natural", p.natural},
+           {"permuted", p.alone},
+           {"fused", p.with_moves},
+           {"ordering", ordering_ms}}},
+         {"break_even_calls", p.break_even_calls ? Json(*p.break_even_calls) : Json(nullptr)}});
+    return ExitCode::ok;
+  }
+  std::cout << describe(mask) << describe(ordering_facts(result), result.report.seconds)
+            << labelled("cost model", cost.backend + ", " + cost.device + ", R² " +
+                                          fixed(cost.r2, 4) + ", worst mask off by " +
+                                          fixed(100 * cost.worst, 0) + "%")
+            << "\npredicted, each call\n"
+            << labelled("natural order", three_digits(p.natural) + " ms");
+  if (!ordering_facts(result).reordered) return ExitCode::ok;
+  std::cout << labelled("reordered", three_digits(p.with_moves) + " ms, moving Q, K, V and O " +
+                                         "included; attention alone " + three_digits(p.alone) +
+                                         " ms")
+            << labelled("break-even", p.break_even_calls ? grouped(*p.break_even_calls) +
+                                                               " calls for the ordering's " +
+                                                               three_digits(ordering_ms) + " ms"
+                                                         : std::string("never: do not reorder"));
+  return ExitCode::ok;
+}
+
+}  // namespace
+
+void add_predict(CLI::App& app, Action& action) {
+  add_command<PredictOptions>(
+      app, action, "predict",
+      "Say from a calibration what a call would take, in either order, without running it",
+      predict_call, [](CLI::App& command, PredictOptions& options) {
+        Problem& problem = options.problem;
+        problem.kv_heads = 0;
+        command.add_option("mask", problem.mask, "A generator with modifiers, or a file")
+            ->required()
+            ->type_name("MASK");
+        command.add_option("-p,--pipeline", problem.pipeline, "How to order it")
+            ->capture_default_str();
+        add_ordering_options(command, problem);
+        add_attention_options(command, problem);
+        command.get_option("--cost-model")->required()->check(not_empty());
+      });
+}
+
+}  // namespace experiments
