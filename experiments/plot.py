@@ -22,6 +22,7 @@ Needs numpy and matplotlib, no display.
 import argparse
 import itertools
 import json
+import math
 import re
 import subprocess
 import sys
@@ -447,10 +448,20 @@ def command_pareto(args):
             front.append(points[name])
             least = points[name][1]
     ax.step(*zip(*front), where="post", color=ACCENT, lw=1, alpha=0.6, zorder=1)
-    for name, (ms, tiles) in points.items():
+    above, ahead = True, None
+    for name, (ms, tiles) in sorted(points.items(), key=lambda point: point[1]):
+        # Neighbours of about one height take turns above and below, so that no name hides another.
+        close = ahead and abs(math.log(tiles / ahead[1])) < 0.15 and ms / ahead[0] < 8
+        above = not above if close else True
+        ahead = (ms, tiles)
         ours = name in ("auto", "grow", "staircase") or "signature" in name
         ax.plot(ms, tiles, "o", ms=7, color=ACCENT if ours else STRONG, zorder=2)
-        ax.annotate(name, (ms, tiles), xytext=(6, 4), textcoords="offset points", fontsize=9)
+        if "|" in name:  # long: in lines, to the lower left
+            ax.annotate(name.replace("|", "|\n"), (ms, tiles), xytext=(-6, -6), ha="right", va="top",
+                        textcoords="offset points", fontsize=9)
+        else:
+            ax.annotate(name, (ms, tiles), xytext=(6, 5 if above else -12),
+                        textcoords="offset points", fontsize=9)
     ax.set_xscale("log")
     ax.set_yscale("log")
     for axis in (ax.xaxis, ax.yaxis):
