@@ -119,6 +119,12 @@ void add_common(CLI::App& command, CommonOptions& options) {
       ->allow_extra_args(false);  // one file an option, so that a mask may follow it
 }
 
+void add_mask_option(CLI::App& command, std::string& mask) {
+  command.add_option("mask", mask, "A generator with modifiers, or a file")
+      ->required()
+      ->type_name("MASK");
+}
+
 void add_ordering_options(CLI::App& command, Problem& problem) {
   command.add_option("--objective", problem.objective,
                      "What the ordering should lower (default: the predicted time where "

@@ -63,6 +63,9 @@ void add_command(CLI::App& app, Action& action, const char* name, const char* su
 /// --objective, --cost-model, --budget: what an ordering should lower and spend.
 void add_ordering_options(CLI::App& command, Problem& problem);
 
+/// MASK, which is required.
+void add_mask_option(CLI::App& command, std::string& mask);
+
 /// --batch, --heads, --kv-heads, --head-dim, --dtype, --tile, --backend: the attention to run.
 void add_attention_options(CLI::App& command, Problem& problem);
 

@@ -114,9 +114,7 @@ void add_fill(CLI::App& app, Action& action) {
   add_command<FillOptions>(
       app, action, "fill", "Count the tiles that a mask visits, at several tile shapes", fill,
       [](CLI::App& command, FillOptions& options) {
-        command.add_option("mask", options.mask, "A generator with modifiers, or a file")
-            ->required()
-            ->type_name("MASK");
+        add_mask_option(command, options.mask);
         command
             .add_option("-p,--pipeline", options.pipeline, "Order it first, for the first shape")
             ->capture_default_str();

@@ -65,13 +65,14 @@ ExitCode predict_call(const PredictOptions& options) {
   const auto result = pipeline.run(mask.pattern, context_of(problem));
   const double heads = static_cast<double>(problem.batch) * problem.heads;
   const double ordering_ms = 1e3 * result.report.seconds;
+  const OrderingFacts facts = ordering_facts(result);
   const Prediction p = predict(cost, heads, mask.pattern, result.ordering, ordering_ms);
 
   if (options.common.json) {
     print_json(
         {{"mask", mask.name},
          {"cost", encode(cost)},
-         {"ordering", encode(ordering_facts(result))},
+         {"ordering", encode(facts)},
          {"before", encode(tile_facts(result.report.before))},
          {"after", encode(tile_facts(result.report.after))},
          {"ms",
@@ -82,13 +83,13 @@ ExitCode predict_call(const PredictOptions& options) {
          {"break_even_calls", p.break_even_calls ? Json(*p.break_even_calls) : Json(nullptr)}});
     return ExitCode::ok;
   }
-  std::cout << describe(mask) << describe(ordering_facts(result), result.report.seconds)
+  std::cout << describe(mask) << describe(facts, result.report.seconds)
             << labelled("cost model", cost.backend + ", " + cost.device + ", R² " +
                                           fixed(cost.r2, 4) + ", worst mask off by " +
                                           fixed(100 * cost.worst, 0) + "%")
             << "\npredicted, each call\n"
             << labelled("natural order", three_digits(p.natural) + " ms");
-  if (!ordering_facts(result).reordered) return ExitCode::ok;
+  if (!facts.reordered) return ExitCode::ok;
   std::cout << labelled("reordered", three_digits(p.with_moves) + " ms, moving Q, K, V and O " +
                                          "included; attention alone " + three_digits(p.alone) +
                                          " ms")
@@ -108,9 +109,7 @@ void add_predict(CLI::App& app, Action& action) {
       predict_call, [](CLI::App& command, PredictOptions& options) {
         Problem& problem = options.problem;
         problem.kv_heads = 0;
-        command.add_option("mask", problem.mask, "A generator with modifiers, or a file")
-            ->required()
-            ->type_name("MASK");
+        add_mask_option(command, problem.mask);
         command.add_option("-p,--pipeline", problem.pipeline, "How to order it")
             ->capture_default_str();
         add_ordering_options(command, problem);

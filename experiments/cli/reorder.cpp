@@ -87,9 +87,7 @@ void add_reorder(CLI::App& app, Action& action) {
       app, action, "reorder", "Order a mask and write the permutation", reorder_mask,
       [](CLI::App& command, ReorderOptions& options) {
         Problem& problem = options.problem;
-        command.add_option("mask", problem.mask, "A generator with modifiers, or a file")
-            ->required()
-            ->type_name("MASK");
+        add_mask_option(command, problem.mask);
         command.add_option("-p,--pipeline", problem.pipeline, "How to order it")->required();
         command.add_option("-t,--tile", problem.tile, "Queries x keys of a tile")
             ->capture_default_str();

@@ -58,9 +58,7 @@ void add_run(CLI::App& app, Action& action) {
       [](CLI::App& command, RunOptions& options) {
         Problem& problem = options.problem;
         problem.kv_heads = 0;
-        command.add_option("mask", problem.mask, "A generator with modifiers, or a file")
-            ->required()
-            ->type_name("MASK");
+        add_mask_option(command, problem.mask);
         command.add_option("-p,--pipeline", problem.pipeline, "How to order it")
             ->capture_default_str();
         add_ordering_options(command, problem);

@@ -21,11 +21,9 @@
 #include <vector>
 
 #include "attn/attention.hpp"
-#include "masks/mask.hpp"
+#include "ordered_mask.hpp"
 #include "random_bf16.hpp"
 #include "reorder/csr.hpp"
-#include "reorder/permutation.hpp"
-#include "reorder/pipeline.hpp"
 
 namespace {
 
@@ -191,27 +189,14 @@ void run(const std::vector<std::string>& names, const std::vector<std::int64_t>&
   for (const std::int64_t dim : dims) {
     std::unique_ptr<Problem> problem;
     for (const std::string& name : names) {
-      const std::size_t at = name.find('@');
-      const masks::Mask mask = masks::make(name.substr(0, at));
-      reorder::Ordering ordering =
-          reorder::Ordering::identity(mask.pattern.view().n_rows, mask.pattern.view().n_cols);
+      const OrderedMask mask(name);
       attn::PrepareOptions options{.backward = true};
-      reorder::Csr permuted;
-      if (at != std::string::npos) {
-        const auto registry = reorder::Registry::with_builtins();
-        ordering = reorder::Pipeline::parse(name.substr(at + 1), registry)
-                       .run(mask.pattern.view(), {})
-                       .ordering;
-        permuted = reorder::permute(mask.pattern.view(), ordering);
-        options.q_order = ordering.rows.new_to_old();
-        options.kv_order = ordering.cols.new_to_old();
-      }
-      const reorder::CsrView view = at == std::string::npos ? mask.pattern.view() : permuted.view();
-      const attn::CsrPattern pattern{view.n_rows, view.n_cols, view.row_offsets, view.col_indices};
+      mask.set_orders(options);
+      const attn::CsrPattern pattern = mask.pattern();
       const attn::BlockMask tiles = attn::BlockMask::from_csr(pattern, {64, 64}, 0);
-      if (problem == nullptr || problem->n != view.n_rows) {
+      if (problem == nullptr || problem->n != pattern.n_q) {
         problem = nullptr;  // two at once may not fit
-        problem = std::make_unique<Problem>(backend, view.n_rows, dim);
+        problem = std::make_unique<Problem>(backend, pattern.n_q, dim);
       }
       Problem& p = *problem;
       const auto plan = backend.prepare(tiles, options);
@@ -227,7 +212,7 @@ void run(const std::vector<std::string>& names, const std::vector<std::int64_t>&
       say("gradients");
       (void)backend.time(work, 2);
       say("sampled gradients");
-      const double error = Sampler(backend, p, mask.pattern).worst();
+      const double error = Sampler(backend, p, mask.natural()).worst();
       const std::vector<double> seconds = backend.time(work, samples);
       const double middle = median(seconds);
       const double least = *std::min_element(seconds.begin(), seconds.end());

@@ -24,11 +24,9 @@
 #include <vector>
 
 #include "attn/attention.hpp"
-#include "masks/mask.hpp"
+#include "ordered_mask.hpp"
 #include "random_bf16.hpp"
 #include "reorder/csr.hpp"
-#include "reorder/permutation.hpp"
-#include "reorder/pipeline.hpp"
 
 namespace {
 
@@ -160,33 +158,20 @@ void run(const std::vector<std::string>& names, const std::vector<std::int64_t>&
   for (const std::int64_t dim : dims) {
     std::unique_ptr<Problem> problem;
     for (const std::string& name : names) {
-      const std::size_t at = name.find('@');
-      const masks::Mask mask = masks::make(name.substr(0, at));
-      reorder::Ordering ordering =
-          reorder::Ordering::identity(mask.pattern.view().n_rows, mask.pattern.view().n_cols);
+      const OrderedMask mask(name);
       attn::PrepareOptions options;
       options.algorithm = algorithm;
-      reorder::Csr permuted;
-      if (at != std::string::npos) {
-        const auto registry = reorder::Registry::with_builtins();
-        ordering = reorder::Pipeline::parse(name.substr(at + 1), registry)
-                       .run(mask.pattern.view(), {})
-                       .ordering;
-        permuted = reorder::permute(mask.pattern.view(), ordering);
-        options.q_order = ordering.rows.new_to_old();
-        options.kv_order = ordering.cols.new_to_old();
-      }
-      const reorder::CsrView view = at == std::string::npos ? mask.pattern.view() : permuted.view();
-      const attn::CsrPattern pattern{view.n_rows, view.n_cols, view.row_offsets, view.col_indices};
+      mask.set_orders(options);
+      const attn::CsrPattern pattern = mask.pattern();
       const attn::BlockMask tiles = attn::BlockMask::from_csr(pattern, {128, 128}, 0);
       const attn::BlockMask small = attn::BlockMask::from_csr(pattern, {64, 64}, 0);
-      if (problem == nullptr || problem->n != view.n_rows) {
-        problem = std::make_unique<Problem>(backend, size, view.n_rows, dim);
+      if (problem == nullptr || problem->n != pattern.n_q) {
+        problem = std::make_unique<Problem>(backend, size, pattern.n_q, dim);
       }
       const auto plan = backend.prepare(tiles, options);
       const auto work = [&] { plan->forward(problem->args); };
       (void)backend.time(work, 3);
-      const double error = sampled_error(backend, *problem, mask.pattern);
+      const double error = sampled_error(backend, *problem, mask.natural());
       std::vector<double> seconds;
       if (size.graph) {
         const Graph graph(*plan, problem->args);

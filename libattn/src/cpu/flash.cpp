@@ -105,10 +105,8 @@ std::vector<Task> ForwardCall::tasks(std::int64_t first_group, std::int64_t coun
     const std::int64_t first_head = (first_group + group) % args_.k.heads() * heads_per_group_;
     for (std::int64_t h = first_head; h < first_head + heads_per_group_; ++h) {
       for (std::int32_t t = 0; t < prepared_.mask.row_tiles(); ++t) {
-        std::int64_t weight = 0;
-        prepared_.walk.row(prepared_.mask, b, h, t,
-                           [&](std::int32_t, const std::uint8_t*) { ++weight; });
-        all.push_back({static_cast<std::int32_t>(group), static_cast<std::int32_t>(h), t, weight});
+        all.push_back({static_cast<std::int32_t>(group), static_cast<std::int32_t>(h), t,
+                       prepared_.walk.count(prepared_.mask, b, h, t)});
       }
     }
   }

@@ -185,10 +185,9 @@ Queue BackwardCall::make_queue(std::int64_t b, std::int64_t kv_head) const {
   Queue queue;
   for (std::int64_t h = 0; h < heads_per_group_; ++h) {
     for (std::int32_t t = 0; t < mask.row_tiles(); ++t) {
-      std::int64_t weight = 0;
-      prepared_.walk.row(mask, b, kv_head * heads_per_group_ + h, t,
-                         [&](std::int32_t, const std::uint8_t*) { ++weight; });
-      queue.visitors.push_back({static_cast<std::int32_t>(h), t, weight, 0});
+      const std::int64_t head = kv_head * heads_per_group_ + h;
+      queue.visitors.push_back(
+          {static_cast<std::int32_t>(h), t, prepared_.walk.count(mask, b, head, t), 0});
     }
   }
   std::stable_sort(queue.visitors.begin(), queue.visitors.end(),

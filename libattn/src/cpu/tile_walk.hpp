@@ -50,6 +50,19 @@ class TileWalk {
     }
   }
 
+  /// How many tiles `row` visits, without visiting them where the lists know.
+  [[nodiscard]] std::int64_t count(const BlockMask& mask, std::int64_t b, std::int64_t h,
+                                   std::int32_t row_tile) const {
+    if (algorithm_ == Algorithm::lists) {
+      const TileLists lists = mask.lists(b, h);
+      return static_cast<std::int64_t>(lists.full(row_tile).size() +
+                                       lists.partial(row_tile).size());
+    }
+    std::int64_t tiles = 0;
+    row(mask, b, h, row_tile, [&](std::int32_t, const std::uint8_t*) { ++tiles; });
+    return tiles;
+  }
+
  private:
   struct Run {
     std::int32_t begin = 0;
