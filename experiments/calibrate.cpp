@@ -130,6 +130,7 @@ class Bench {
                      .partial = heads() * static_cast<double>(built.partial_count()),
                      .rows = heads() * built.row_tiles()};
     subject.plan = backend_.prepare(built, options);
+    operands_.reserve_workspace(backend_, *subject.plan);
     const auto* const end = std::end(kGathered);
     if (std::find(std::begin(kGathered), end, std::string_view(text)) != end) {
       std::vector<std::int32_t> order(static_cast<std::size_t>(pattern.n_rows));
@@ -138,6 +139,7 @@ class Bench {
       std::shuffle(order.begin(), order.end(), random);
       options.q_order = options.kv_order = order;
       subject.through_orders = backend_.prepare(built, options);
+      operands_.reserve_workspace(backend_, *subject.through_orders);
     }
     subjects_.push_back(std::move(subject));
   }

@@ -182,7 +182,7 @@ class Measurement {
     const auto on_device = build_on_device(pattern_, times_.build_natural);
     natural_plan_ = on_device ? prepare(*on_device, plain, times_.prepare_natural)
                               : prepare(natural, plain, times_.prepare_natural);
-    if (backward()) operands_.reserve_workspace(backend_, *natural_plan_);
+    operands_.reserve_workspace(backend_, *natural_plan_);
     const bool reordered = record_.ordering.reordered;
     const bool other_form = form_of(objective_) != "tiles";
     if (!reordered && !other_form) return;
@@ -213,15 +213,13 @@ class Measurement {
     if (!other_form) there = build_on_device(permuted.view(), *times_.build_permuted);
     fused_plan_ = there ? prepare(*there, orders, preparing) : prepare(mask, orders, preparing);
     times_.prepare_permuted = preparing;
+    operands_.reserve_workspace(backend_, *fused_plan_);
     if (!reordered) return;
     permuted_plan_ =
         there ? backend_.prepare(*there, plain)
               : std::visit([&](const auto& m) { return backend_.prepare(m, plain); }, mask);
     gathered_ = allocate_operands(backend_, data_->inputs);
-    if (backward()) {
-      operands_.reserve_workspace(backend_, *fused_plan_);
-      gathered_.reserve_workspace(backend_, *permuted_plan_);
-    }
+    gathered_.reserve_workspace(backend_, *permuted_plan_);
     gather_inputs();
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "experiments/operands.hpp"
 
+#include <algorithm>
 #include <vector>
 
 namespace experiments {
@@ -42,7 +43,8 @@ void poison(const attn::Backend& backend, const Operands& operands) {
 }
 
 void Operands::reserve_workspace(const attn::Backend& backend, const attn::Plan& plan) {
-  const std::size_t needed = plan.backward_workspace(backward_args());
+  std::size_t needed = plan.forward_workspace(args());
+  if (backward()) needed = std::max(needed, plan.backward_workspace(backward_args()));
   if (needed <= workspace_bytes) return;
   workspace = backend.allocate(needed);
   workspace_bytes = needed;

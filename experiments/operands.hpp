@@ -14,7 +14,14 @@ struct Operands {
   std::size_t workspace_bytes = 0;
 
   [[nodiscard]] attn::ForwardArgs args() const {
-    return {.q = q.view, .k = k.view, .v = v.view, .o = o.view, .lse = lse.view, .scale = {}};
+    return {.q = q.view,
+            .k = k.view,
+            .v = v.view,
+            .o = o.view,
+            .lse = lse.view,
+            .scale = {},
+            .workspace = workspace.get(),
+            .workspace_bytes = workspace_bytes};
   }
   [[nodiscard]] attn::BackwardArgs backward_args() const {
     return {.q = q.view,
@@ -32,7 +39,7 @@ struct Operands {
   }
   [[nodiscard]] bool backward() const noexcept { return d_o.view.data != nullptr; }
 
-  /// The plan's backward pass can run on these tensors afterwards.
+  /// The plan's passes can run on these tensors afterwards without memory of its own.
   void reserve_workspace(const attn::Backend& backend, const attn::Plan& plan);
 };
 

@@ -169,12 +169,16 @@ void run(const std::vector<std::string>& names, const std::vector<std::int64_t>&
         problem = std::make_unique<Problem>(backend, size, pattern.n_q, dim);
       }
       const auto plan = backend.prepare(tiles, options);
-      const auto work = [&] { plan->forward(problem->args); };
+      attn::ForwardArgs args = problem->args;
+      args.workspace_bytes = plan->forward_workspace(args);
+      const attn::Buffer workspace = backend.allocate(args.workspace_bytes);
+      args.workspace = workspace.get();
+      const auto work = [&] { plan->forward(args); };
       (void)backend.time(work, 3);
       const double error = sampled_error(backend, *problem, mask.natural());
       std::vector<double> seconds;
       if (size.graph) {
-        const Graph graph(*plan, problem->args);
+        const Graph graph(*plan, args);
         seconds = backend.time([&] { graph.run(); }, samples);
         for (double& sample : seconds) sample /= Graph::kCalls;
       } else {

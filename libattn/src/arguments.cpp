@@ -92,16 +92,16 @@ void check_written(const char* name, const TensorView& tensor) {
   }
 }
 
-void check_workspace(const BackwardArgs& args, std::size_t needed) {
-  if (args.workspace_bytes < needed) {
-    fail("the workspace has " + std::to_string(args.workspace_bytes) + " bytes, but " +
-         std::to_string(needed) + " are needed");
+void check_workspace(const void* workspace, std::size_t bytes, std::size_t needed) {
+  if (bytes < needed) {
+    fail("the workspace has " + std::to_string(bytes) + " bytes, but " + std::to_string(needed) +
+         " are needed");
   }
   if (needed == 0) return;
-  if (args.workspace == nullptr) {
+  if (workspace == nullptr) {
     fail("the workspace is null, but " + std::to_string(needed) + " bytes are needed");
   }
-  if (reinterpret_cast<std::uintptr_t>(args.workspace) % kWorkspaceAlignment != 0) {
+  if (reinterpret_cast<std::uintptr_t>(workspace) % kWorkspaceAlignment != 0) {
     fail("the workspace must lie on a boundary of " + std::to_string(kWorkspaceAlignment) +
          " bytes");
   }

@@ -24,7 +24,7 @@ void check_tensor(const char* name, const TensorView& tensor,
 void check_written(const char* name, const TensorView& tensor);
 
 /// Throws Error{invalid_argument} when the workspace is null, out of line or smaller than `needed`.
-void check_workspace(const BackwardArgs& args, std::size_t needed);
+void check_workspace(const void* workspace, std::size_t bytes, std::size_t needed);
 
 /// Throws Error{invalid_argument} unless a plan was prepared for the backward pass.
 void check_prepared(bool for_backward);

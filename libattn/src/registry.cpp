@@ -71,6 +71,10 @@ void Plan::backward(const BackwardArgs&) const {
   throw Error(ErrorCode::unsupported, "this backend has no backward pass");
 }
 
+std::size_t Plan::forward_workspace(const ForwardArgs&) const {
+  return 0;
+}
+
 std::size_t Plan::backward_workspace(const BackwardArgs&) const {
   throw Error(ErrorCode::unsupported, "this backend has no backward pass");
 }

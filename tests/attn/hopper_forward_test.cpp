@@ -8,6 +8,7 @@
 #include <numeric>
 #include <string>
 
+#include "attn/errors.hpp"
 #include "attn/hopper_masks.hpp"
 #include "attn/on_device.hpp"
 
@@ -17,7 +18,9 @@ namespace {
 void run(const Inputs& in, const BlockMask& mask, const PrepareOptions& options = {}) {
   const DeviceInputs device(in);
   const auto plan = hopper().prepare(mask, options);
-  plan->forward(device.args());
+  ForwardArgs args = device.args();
+  const Buffer workspace = give_workspace(*plan, args);
+  plan->forward(args);
   ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
   device.fetch(in);
 }
@@ -257,7 +260,8 @@ TEST(HopperForward, OrdersInsideTheCall) {
   }
 }
 
-/// In a graph whose plan has run before, and in one where it has not and cannot allocate.
+/// In a graph with a workspace, in one whose plan has memory of its own from a call before, and in
+/// one where it has none and cannot allocate.
 TEST(HopperForward, OrdersInsideAGraph) {
   const std::int32_t n = 300;
   const BoolMask mask = block_mask(n, n, 78);
@@ -265,7 +269,8 @@ TEST(HopperForward, OrdersInsideAGraph) {
   for (std::int32_t i = 0; i < n; ++i) order[static_cast<std::size_t>(i)] = i * 7 % n;
   std::vector<std::int32_t> place(n);
   for (std::int32_t i = 0; i < n; ++i) place[static_cast<std::size_t>(order[i])] = i;
-  for (const bool warm : {true, false}) {
+  enum class Memory { given, own, none };
+  for (const Memory memory : {Memory::given, Memory::own, Memory::none}) {
     const Inputs in({.heads = 2, .kv_heads = 2, .head_dim = 128, .dtype = DType::bf16}, n, n);
     const DeviceInputs device(in);
     const auto plan = hopper().prepare(mask.tiled(), {.q_order = order, .kv_order = order});
@@ -274,7 +279,9 @@ TEST(HopperForward, OrdersInsideAGraph) {
     ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
     ForwardArgs args = device.args();
     args.stream = stream;
-    if (warm) plan->forward(args);
+    Buffer workspace;
+    if (memory == Memory::given) workspace = give_workspace(*plan, args);
+    if (memory == Memory::own) plan->forward(args);
     cudaGraph_t graph{};
     cudaGraphExec_t replay{};
     ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
@@ -292,6 +299,33 @@ TEST(HopperForward, OrdersInsideAGraph) {
     ASSERT_EQ(cudaGraphDestroy(graph), cudaSuccess);
     ASSERT_EQ(cudaStreamDestroy(stream), cudaSuccess);
   }
+}
+
+/// The size follows from the shapes: Q, then K and V, in 16 bits each.
+TEST(HopperForward, WorkspaceIsAskedForAndChecked) {
+  const std::int32_t n = 128;
+  const BlockMask mask = block_mask(n, n, 79).tiled();
+  std::vector<std::int32_t> order(n);
+  std::iota(order.rbegin(), order.rend(), 0);
+  const Inputs in({.heads = 4, .kv_heads = 2, .head_dim = 64, .dtype = DType::f16}, n, n);
+  const DeviceInputs device(in);
+  ForwardArgs args = device.args();
+  args.q.data = args.k.data = args.v.data = args.o.data = nullptr;
+  EXPECT_EQ(hopper().prepare(mask)->forward_workspace(args), 0U);
+  const auto rows = hopper().prepare(mask, {.q_order = order});
+  const auto both = hopper().prepare(mask, {.q_order = order, .kv_order = order});
+  const std::size_t slack = 64;
+  EXPECT_EQ(rows->forward_workspace(args), 4U * n * 64 * 2 + slack);
+  EXPECT_EQ(both->forward_workspace(args), (4U + 2 + 2) * n * 64 * 2 + slack);
+
+  args = device.args();
+  const Buffer workspace = give_workspace(*both, args);
+  const auto code = ErrorCode::invalid_argument;
+  args.workspace = static_cast<std::byte*>(workspace.get()) + 8;
+  expect_error(code, "boundary of 64 bytes", [&] { both->forward(args); });
+  args.workspace = workspace.get();
+  --args.workspace_bytes;
+  expect_error(code, "has 131135 bytes, but 131136 are needed", [&] { both->forward(args); });
 }
 
 TEST(HopperForward, SameBitsTwice) {

@@ -3,6 +3,8 @@
 // Tensors of the tests in the memory of the backend hopper.
 #pragma once
 
+#include <vector>
+
 #include "attn/oracle.hpp"
 
 namespace attn::test {
@@ -53,6 +55,16 @@ struct DeviceInputs {
     lse.fetch(in.lse);
   }
 };
+
+/// A poisoned workspace for a plan's forward pass; `args` has its address from then on.
+[[nodiscard]] inline Buffer give_workspace(const Plan& plan, ForwardArgs& args) {
+  args.workspace_bytes = plan.forward_workspace(args);
+  Buffer workspace = hopper().allocate(args.workspace_bytes);
+  const std::vector<unsigned char> ones(args.workspace_bytes, 0xFF);
+  hopper().copy_in(workspace.get(), ones.data(), ones.size());
+  args.workspace = workspace.get();
+  return workspace;
+}
 
 /// O and LSE against fp64, with the allowances of 16-bit types.
 inline void compare(const Inputs& in, const MaskOf& rule) {

@@ -32,6 +32,14 @@ struct ForwardArgs {
   TensorView lse{};
   std::optional<float> scale{};  ///< default 1/√D; must be finite
 
+  /// At least Plan::forward_workspace bytes of the backend's memory on a boundary of
+  /// kWorkspaceAlignment, for this call alone until it (or its stream) is through. What it holds
+  /// before and after means nothing. Null: the plan keeps memory of its own, one piece a stream,
+  /// which the first call that needs so much allocates; a call inside a stream capture takes what
+  /// is there and is several times slower when that is too little.
+  void* workspace = nullptr;
+  std::size_t workspace_bytes = 0;
+
   void* stream = nullptr;  ///< a cudaStream_t for device backends; others ignore it
 };
 
@@ -115,15 +123,22 @@ struct PrepareOptions {
 };
 
 /// A mask made ready for one backend. Holds all that `forward` and `backward` need, so that a call
-/// after `prepare` neither allocates device memory nor waits for the device.
+/// with a workspace neither allocates device memory nor waits for the device.
 class Plan {
  public:
   virtual ~Plan() = default;
 
   /// Throws Error{invalid_argument} when shapes, dtypes or the scale do not fit each other or the
-  /// mask, Error{unsupported} with Backend::supports' sentence otherwise. May be called from
-  /// several threads at once.
+  /// mask or a workspace is given that is too small, Error{unsupported} with Backend::supports'
+  /// sentence otherwise. May be called from several threads at once, each with a workspace of its
+  /// own or none.
   virtual void forward(const ForwardArgs& args) const = 0;
+
+  /// Bytes of workspace that `forward` needs for tensors of these shapes and dtypes; their memory
+  /// is not looked at and may be null. 0 is usual: what needs memory are orders in the call, on a
+  /// device a copy of Q (q_order) and of K and V (kv_order). To be asked again when the mask of the
+  /// plan was built again on the device.
+  [[nodiscard]] virtual std::size_t forward_workspace(const ForwardArgs& args) const;
 
   /// Throws what forward throws, and Error{invalid_argument} when the workspace is too small or the
   /// plan was prepared without PrepareOptions::backward. Orders hold as in forward: dQ is written

@@ -50,7 +50,7 @@ class FlashPlan final : public Plan {
   void backward(const BackwardArgs& args) const override {
     check_prepared(prepared_.transposed.has_value());
     validate(args, prepared_.mask);
-    check_workspace(args, backward_workspace(args));
+    check_workspace(args.workspace, args.workspace_bytes, backward_workspace(args));
     flash_backward(prepared_, args);
   }
 

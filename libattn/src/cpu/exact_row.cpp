@@ -45,7 +45,7 @@ template <DType kType>
 void ExactRow::attend_as(std::int64_t b, std::int64_t h, std::int32_t place,
                          std::span<const std::int32_t> keys) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  const auto& [q, k, v, o, lse, scale, stream] = args_;
+  const auto& [q, k, v, o, lse, scale, workspace, workspace_bytes, stream] = args_;
   const auto head_dim = static_cast<std::size_t>(q.width());
   const std::int64_t kv_head = h / (q.heads() / k.heads());
 

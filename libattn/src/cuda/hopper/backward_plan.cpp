@@ -10,6 +10,7 @@
 #include "cuda/hopper/kernels.hpp"
 #include "cuda/hopper/operands.hpp"
 #include "cuda/hopper/tensor_map.hpp"
+#include "cuda/hopper/workspace_pieces.hpp"
 
 namespace attn::hopper {
 namespace {
@@ -18,9 +19,6 @@ using cuda::check;
 
 /// What streams past the heads that run side by side stays in a half of the L2 cache.
 constexpr std::int64_t kCacheBytes = 24 << 20;
-
-/// TMA and bulk copies read from the workspace.
-constexpr std::size_t kPlaceAlignment = 128;
 
 const BackwardKernel* find_kernel(const TensorView& q) {
   for (const BackwardKernel& kernel : backward_kernels()) {
@@ -38,25 +36,6 @@ std::vector<T> download(const T* device, std::size_t count) {
   return host;
 }
 
-/// Hands out pieces of the workspace; with a null base it only counts.
-class Pieces {
- public:
-  explicit Pieces(void* base) : base_(static_cast<std::byte*>(base)) {}
-
-  template <class T>
-  T* take(std::size_t count) {
-    used_ = (used_ + kPlaceAlignment - 1) / kPlaceAlignment * kPlaceAlignment;
-    std::byte* const place = base_ == nullptr ? nullptr : base_ + used_;
-    used_ += count * sizeof(T);
-    return reinterpret_cast<T*>(place);
-  }
-  [[nodiscard]] std::size_t used() const { return used_; }
-
- private:
-  std::byte* base_;
-  std::size_t used_ = 0;
-};
-
 /// Where one call keeps what in its workspace.
 struct Workspace {
   BackwardState* state;
@@ -67,14 +46,7 @@ struct Workspace {
 
   Workspace(void* memory, const BackwardArgs& args, std::int64_t padded_q, bool orders_q,
             bool orders_kv) {
-    // The caller's boundary is coarser than that of the pieces.
-    constexpr std::size_t kSlack = kPlaceAlignment - kWorkspaceAlignment;
-    const auto address = reinterpret_cast<std::uintptr_t>(memory);
-    void* const base = memory == nullptr
-                           ? nullptr
-                           : static_cast<std::byte*>(memory) +
-                                 (kPlaceAlignment - address % kPlaceAlignment) % kPlaceAlignment;
-    Pieces pieces(base);
+    WorkspacePieces pieces(memory);
     const auto stats = static_cast<std::size_t>(args.q.batch() * args.q.heads() * padded_q);
     state = pieces.take<BackwardState>(1);
     lse_log2 = pieces.take<float>(stats);
@@ -86,7 +58,7 @@ struct Workspace {
     d_o = copy(args.d_o, orders_q);
     k = copy(args.k, orders_kv);
     v = copy(args.v, orders_kv);
-    bytes = pieces.used() + kSlack;
+    bytes = pieces.bytes();
   }
 };
 

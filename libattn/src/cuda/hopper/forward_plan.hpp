@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The host's side of the forward pass: the kernel for a mask, workspace and launches of each call.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "attn/backend.hpp"
+#include "cuda/hopper/params.hpp"
+#include "cuda/hopper/prepared_mask.hpp"
+#include "cuda/runtime.hpp"
+
+namespace attn::hopper {
+
+/// Raises the shared-memory limits of all kernels; once a device. Throws Error{device}.
+void prepare_forward_kernels();
+
+/// Nothing when some kernel takes these tensors, or a sentence why not.
+[[nodiscard]] std::optional<std::string> supports_forward(const ForwardArgs& args);
+
+class ForwardPlan {
+ public:
+  /// Orders are device memory of the plan that owns this one, or null.
+  ForwardPlan(std::shared_ptr<const PreparedMask> mask, const std::int32_t* q_order,
+              const std::int32_t* kv_order, int multiprocessors);
+
+  [[nodiscard]] std::size_t workspace(const ForwardArgs& args) const;
+
+  /// Enqueues all kernels of one call; the arguments have been checked, and the workspace if there
+  /// is one.
+  void run(const ForwardArgs& args) const;
+
+ private:
+  /// The plan's own workspace for calls on this stream, which follow each other. Null when it would
+  /// have to be allocated while the stream is being captured.
+  [[nodiscard]] void* own_workspace(cudaStream_t stream, std::size_t bytes) const;
+
+  std::shared_ptr<const PreparedMask> mask_;
+  const std::int32_t* q_order_;
+  const std::int32_t* kv_order_;
+  int multiprocessors_;
+  cuda::DeviceArray<Counters> counters_;
+  mutable std::atomic<std::uint32_t> calls_{0};
+  mutable std::mutex workspaces_mutex_;
+  mutable std::map<cudaStream_t, cuda::DeviceArray<std::byte>> workspaces_;
+};
+
+}  // namespace attn::hopper
