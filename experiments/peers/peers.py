@@ -29,6 +29,16 @@ from pathlib import Path
 
 import numpy as np
 
+BEGUN = time.monotonic()
+
+
+def tell(step):
+    """What is under way and since when, so that a stall has a place."""
+    print(f"{time.monotonic() - BEGUN:7.1f} s  {step}", file=sys.stderr, flush=True)
+
+
+# A handful of small kernels: the pool of compiling processes takes longer to start than they take.
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 try:
     import torch
     import torch.nn.functional as functional
@@ -48,8 +58,8 @@ class Unfit(Exception):
 
 # ---------------------------------------------------------------- the peers
 #
-# Each is a class of a name with `prepare(mask, q, k, v)`, which gives a call of q, k, v. The mask is
-# a bool tensor [Nq, Nk] that lives as long as the call: some peers remember its address.
+# Each is a class of a name with `prepare(mask, q, k, v, scale)`, which gives a call of q, k, v. The
+# mask is a bool tensor [Nq, Nk] that lives as long as the call: some peers remember its address.
 
 
 class Sdpa:
@@ -57,11 +67,11 @@ class Sdpa:
 
     name = "torch-sdpa"
 
-    def prepare(self, mask, q, k, v):
+    def prepare(self, mask, q, k, v, scale):
         attn_mask = mask[None, None]
         gqa = q.shape[1] != k.shape[1]
         return lambda q, k, v: functional.scaled_dot_product_attention(
-            q, k, v, attn_mask=attn_mask, enable_gqa=gqa)
+            q, k, v, attn_mask=attn_mask, scale=scale, enable_gqa=gqa)
 
 
 class Cudnn:
@@ -69,7 +79,7 @@ class Cudnn:
 
     name = "cudnn"
 
-    def prepare(self, mask, q, k, v):
+    def prepare(self, mask, q, k, v, scale):
         allowed = int(mask.sum())
         n = mask.shape[0]
         causal = mask.shape[1] == n and allowed == n * (n + 1) // 2 and not mask.triu(1).any()
@@ -80,20 +90,23 @@ class Cudnn:
         def call(q, k, v):
             with sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
                 return functional.scaled_dot_product_attention(
-                    q, k, v, is_causal=causal, enable_gqa=gqa)
+                    q, k, v, is_causal=causal, scale=scale, enable_gqa=gqa)
 
         return call
 
 
 class Flex:
-    """FlexAttention, compiled; blocks of `block` and, where tuned, max-autotune."""
+    """FlexAttention, compiled; blocks of `block` and, where tuned, max-autotune.
+
+    The mask is a captured buffer: another of the same shape needs no other kernel. The blocks are
+    found without compiling, which takes 10 ms a mask instead of 0.3 ms and half a minute once.
+    """
 
     def __init__(self, name, block, mode=None, options=None, needs=None):
         self.name, self.block, self.options, self.needs = name, block, options, needs
         self.attention = torch.compile(flex_attention, dynamic=False, mode=mode)
-        self.make = torch.compile(create_block_mask, dynamic=False)
 
-    def prepare(self, mask, q, k, v):
+    def prepare(self, mask, q, k, v, scale):
         if self.needs:
             try:
                 __import__(self.needs)
@@ -103,11 +116,12 @@ class Flex:
         def allowed(b, h, i, j):
             return mask[i, j]
 
-        block_mask = self.make(
+        block_mask = create_block_mask(
             allowed, None, None, mask.shape[0], mask.shape[1], device="cuda", BLOCK_SIZE=self.block)
         gqa = q.shape[1] != k.shape[1]
         return lambda q, k, v: self.attention(
-            q, k, v, block_mask=block_mask, enable_gqa=gqa, kernel_options=self.options)
+            q, k, v, block_mask=block_mask, scale=scale, enable_gqa=gqa,
+            kernel_options=self.options)
 
 
 class FlashInfer:
@@ -116,7 +130,7 @@ class FlashInfer:
     name = "flashinfer"
     block = 128
 
-    def prepare(self, mask, q, k, v):
+    def prepare(self, mask, q, k, v, scale):
         try:
             import flashinfer
         except ImportError as error:
@@ -135,7 +149,7 @@ class FlashInfer:
         # One mask for all: the batch goes into the heads.
         wrapper.plan(starts, columns.to(torch.int32), mask.shape[0], mask.shape[1], size, size,
                      batch * heads, batch * k.shape[1], width, mask=tiles[rows, columns],
-                     q_data_type=q.dtype)
+                     q_data_type=q.dtype, sm_scale=scale)
 
         def call(q, k, v):
             rows_first = [t.flatten(0, 1).transpose(0, 1) for t in (q, k, v)]
@@ -149,14 +163,14 @@ class Binflash:
 
     name = "binflash"
 
-    def prepare(self, mask, q, k, v):
+    def prepare(self, mask, q, k, v, scale):
         try:
             from binflash import binflash_attention
         except ImportError as error:
             raise Absent(str(error)) from error
         if q.shape[1] != k.shape[1]:
             raise Unfit("it knows no grouped heads")
-        return lambda q, k, v: binflash_attention(q, k, v, mask)
+        return lambda q, k, v: binflash_attention(q, k, v, mask, sm_scale=scale)
 
 
 def all_peers():
@@ -202,7 +216,8 @@ class Oracle:
 
     SHARE = {torch.float16: 1e-3, torch.bfloat16: 8e-3, torch.float32: 1e-5}
 
-    def __init__(self, mask, q, k, v, seed):
+    def __init__(self, mask, q, k, v, scale, seed):
+        self.scale = scale
         degrees = mask.sum(dim=1)
         drawn = torch.from_numpy(np.random.default_rng(seed).integers(0, mask.shape[0], 60)).cuda()
         ends = torch.tensor([0, mask.shape[0] - 1], device="cuda")
@@ -221,7 +236,7 @@ class Oracle:
         self.tolerance = 2 * plain_error + self.SHARE[q.dtype]
 
     def attend(self, queries, keys, values):
-        logits = (queries @ keys.T) / queries.shape[-1] ** 0.5
+        logits = (queries @ keys.T) * self.scale
         weights = logits.masked_fill(~self.allowed, float("-inf")).softmax(dim=-1)
         return weights.nan_to_num(0.0) @ values  # a query without a key gives 0
 
@@ -262,9 +277,12 @@ def load_mask(program, record, pipeline, folder):
 def masks_of(program, source, folder):
     """The mask as it came, and as the record's pipeline ordered it or None."""
     natural, _, _ = load_mask(program, source, "natural", folder)
+    tell(f"{source['problem']['mask']}: mask loaded")
     if not source["ordering"]["reordered"]:
         return natural, None
-    return natural, load_mask(program, source, source["problem"]["pipeline"], folder)
+    ordered = load_mask(program, source, source["problem"]["pipeline"], folder)
+    tell(f"    ordered by {source['problem']['pipeline']}")
+    return natural, ordered
 
 
 def begun_record(source, peer):
@@ -282,11 +300,14 @@ def record_of(source, peer, tensors, masks, oracle, args):
     problem = record["problem"]
     q, k, v = tensors
     mask, reordered = masks
+    scale = oracle.scale
     begun = time.perf_counter()
-    call = peer.prepare(mask, q, k, v)
-    largest, nmse = oracle.errors(call(q, k, v))
+    call = peer.prepare(mask, q, k, v, scale)
     torch.cuda.synchronize()
     prepared = 1e3 * (time.perf_counter() - begun)
+    tell(f"    {peer.name}: prepared")
+    largest, nmse = oracle.errors(call(q, k, v))
+    tell(f"    {peer.name}: called, compiled where it had to be")
     times = dict.fromkeys(record["ms"])
     times.update(ordering=record["ms"]["ordering"], build_natural=timing([0.0]),
                  prepare_natural=timing([prepared]))
@@ -294,7 +315,7 @@ def record_of(source, peer, tensors, masks, oracle, args):
     moved = None
     if reordered:
         permuted, row_order, column_order = reordered
-        call_permuted = peer.prepare(permuted, q, k, v)
+        call_permuted = peer.prepare(permuted, q, k, v, scale)
         moved = (q[:, :, row_order], k[:, :, column_order], v[:, :, column_order])
         answer = torch.empty_like(q)
         answer[:, :, row_order] = call_permuted(*moved)
@@ -323,6 +344,7 @@ def record_of(source, peer, tensors, masks, oracle, args):
             times["scatter"] = measure(scatter, args.repeats, args.min_time)
             total = sum(times[part]["median"] for part in ("gather", "permuted", "scatter"))
             record.update(permuted_call_ms=total, best_path="gathered")
+        tell(f"    {peer.name}: measured")
         record["ms"] = times
     record["verification"] = {
         "scope": "sample", "rows": len(oracle.heads) * len(oracle.rows),
@@ -331,6 +353,10 @@ def record_of(source, peer, tensors, masks, oracle, args):
         "mismatch": record["error"]}
     record["time"] = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     return record
+
+
+def scale_of(record):
+    return record["problem"].get("scale") or record["problem"]["head_dim"] ** -0.5
 
 
 def tensors_of(record):
@@ -384,6 +410,7 @@ def main():
         sys.exit(f"peers.py: {args.results} has no finished record of the backend '{args.of}', "
                  "algorithm lists, pass fwd")
 
+    tell(f"torch {torch.__version__} imported, {len(sources)} problems")
     absent, kept = set(), []
     torch.set_grad_enabled(False)
     with tempfile.TemporaryDirectory() as folder, args.results.open("a", encoding="utf-8") as out:
@@ -399,7 +426,8 @@ def main():
                 continue
             kept.append(masks)  # to the end: a peer that goes by the address must not meet it again
             tensors = tensors_of(source)
-            oracle = Oracle(masks[0], *tensors, source["problem"]["seed"])
+            oracle = Oracle(masks[0], *tensors, scale_of(source), source["problem"]["seed"])
+            tell("    tensors and their fp64 answer made")
             for peer in wanted:
                 if peer.name in absent:
                     continue
