@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include "attn/attention.hpp"
 #include "attn/device_block_mask.hpp"
@@ -28,6 +29,7 @@ class Measurement {
         options_(options),
         mask_(workload.mask()),
         pattern_(mask_.pattern.view()),
+        workload_(workload),
         tile_(parse_tile(problem.tile)),
         pass_(parse_pass(problem.pass)),
         backend_(attn::backend(problem.backend)),
@@ -36,7 +38,9 @@ class Measurement {
       throw attn::Error(attn::ErrorCode::no_device,
                         "backend " + problem.backend + ": " + backend_.info().unavailable);
     }
-    data_ = &workload.data(problem, options.scope);
+    oracle_ = &workload.oracle(problem, options.scope);
+    tensors_ = &workload.tensors(problem, backend_);
+    operands().scale = scale_of(problem);
     describe();
   }
 
@@ -61,88 +65,45 @@ class Measurement {
     }
     record_.mask_build = options_.mask_build == MaskBuild::host ? "host" : "device";
     auto& v = record_.verification;
-    v.scope = data_->oracle.scope();
-    v.rows = data_->oracle.rows();
-    v.rows_total = data_->oracle.rows_total();
-    v.tolerance = options_.tolerance * data_->oracle.tolerance();
-  }
-
-  /// One-off steps are repeated within the same limits as attention.
-  Timing repeated(const std::function<void()>& work, double first) const {
-    return repeat([&] { return stopwatch(work); }, one_off(), {first});
-  }
-  [[nodiscard]] Repeats one_off() const {
-    // A slow ordering is not repeated for minutes: its spread is small beside its size.
-    Repeats limits = options_.repeats;
-    limits.maximum = std::min(limits.maximum, limits.minimum);
-    limits.minimum = 1;
-    return limits;
+    v.scope = oracle_->scope();
+    v.rows = oracle_->rows();
+    v.rows_total = oracle_->rows_total();
+    v.tolerance = options_.tolerance * oracle_->tolerance();
   }
 
   void order() {
-    const auto pipeline = reorder::Pipeline::parse(problem_.pipeline, registry_);
-    const reorder::Context context = context_of(problem_);
-    objective_ = context.objective;
-    auto result = pipeline.run(pattern_, context);
-    std::vector<reorder::Report> reports = {result.report};
-    const auto again = [&] {
-      reports.push_back(pipeline.run(pattern_, context).report);
-      return reports.back().seconds;
-    };
-    times_.ordering = repeat(again, one_off(), {result.report.seconds});
-    result.report = typical(reports, times_.ordering.median * 1e-3);
-    record_.ordering = ordering_facts(result);
-    ordering_ = std::move(result.ordering);
-    before_ = reorder::count_tiles(pattern_, tile_);
-    after_ = reorder::count_tiles(pattern_, ordering_, tile_);
-    record_.before = tile_facts(before_);
+    objective_ = objective_of(problem_);
+    const auto& ordered = workload_.ordered(problem_, registry_, options_.repeats);
+    ordering_ = &ordered.ordering;
+    record_.ordering = ordered.facts;
+    times_.ordering = ordered.ms;
+    natural_ = &workload_.natural(problem_, options_.repeats);
+    const bool reordered = ordered.facts.reordered;
+    after_ = reordered ? reorder::count_tiles(pattern_, *ordering_, tile_) : natural_->counts;
+    record_.before = tile_facts(natural_->counts);
     record_.after = tile_facts(after_);
-    record_.lower_bound = reorder::tile_lower_bound(pattern_, tile_);
+    record_.lower_bound = natural_->lower_bound;
     const double products = (forward() ? 2 : 0) + (backward() ? 5 : 0);
     record_.flops = 2.0 * products * problem_.head_dim * problem_.batch * problem_.heads *
                     static_cast<double>(after_.nonempty) * tile_.rows * tile_.cols;
-  }
-
-  /// The report of the run that took nearest to the median, so that the times of its stages and
-  /// candidates belong to the total that is shown beside them.
-  static const reorder::Report& typical(const std::vector<reorder::Report>& reports,
-                                        double median) {
-    const auto distance = [&](const reorder::Report& r) { return std::abs(r.seconds - median); };
-    return *std::min_element(reports.begin(), reports.end(), [&](const auto& a, const auto& b) {
-      return distance(a) < distance(b);
-    });
-  }
-
-  /// Builds a BlockMask of `pattern` and times it.
-  attn::BlockMask build_mask(const reorder::CsrView& pattern, Timing& timing) const {
-    const auto make = [&] {
-      return attn::BlockMask::from_csr(to_attn(pattern), tile_shape(tile_), problem_.threads);
-    };
-    std::optional<attn::BlockMask> built;
-    const double first = stopwatch([&] { built = make(); });
-    timing = repeated([&] { (void)make(); }, first);
-    return *std::move(built);
   }
 
   /// A plan from whatever mask the backend takes, and how long that took.
   template <class Mask>
   std::unique_ptr<attn::Plan> prepare(const Mask& mask, const attn::PrepareOptions& options,
                                       Timing& timing) const {
-    std::unique_ptr<attn::Plan> plan;
-    const double first = stopwatch([&] { plan = backend_.prepare(mask, options); });
-    timing = repeated([&] { (void)backend_.prepare(mask, options); }, first);
-    return plan;
+    auto made = timed_once(options_.repeats, [&] { return backend_.prepare(mask, options); });
+    timing = made.ms;
+    return std::move(made.value);
   }
 
   /// The ordered mask in the objective's form, timed.
   MaskForm build_ordered(const reorder::CsrView& pattern, Timing& timing) const {
-    const auto make = [&] {
+    auto built = timed_once(options_.repeats, [&] {
       return build_form(pattern, objective_, tile_shape(tile_), problem_.threads);
-    };
-    std::optional<MaskForm> built;
-    const double first = stopwatch([&] { built = make(); });
-    timing = repeated([&] { (void)make(); }, first);
-    return *std::move(built);
+    });
+    timing = built.ms;
+    return std::move(built.value);
   }
 
   std::unique_ptr<attn::Plan> prepare(const MaskForm& form, const attn::PrepareOptions& options,
@@ -157,32 +118,30 @@ class Measurement {
     if (options_.mask_build == MaskBuild::host) return std::nullopt;
     const DevicePattern uploaded(backend_, pattern);
     std::optional<attn::DeviceBlockMask> mask(std::in_place);
-    const auto make = [&] { mask->build(uploaded.view()); };
-    const double first = stopwatch(make);
-    timing = repeated(make, first);
+    const auto make = [&] { return stopwatch([&] { mask->build(uploaded.view()); }); };
+    timing = repeat(make, one_off(options_.repeats), {make()});
     return mask;
   }
 
   void build() {
-    operands_ = allocate_operands(backend_, data_->inputs);
-    copy_in(backend_, data_->inputs, operands_);
     const attn::PrepareOptions plain{.threads = problem_.threads,
                                      .algorithm = attn::parse_algorithm(problem_.algorithm),
                                      .q_order = {},
                                      .kv_order = {},
                                      .backward = backward()};
 
-    const auto natural = build_mask(pattern_, times_.build_natural);
-    note_mismatch("natural", disagreement(before_, natural));
-    auto why = backend_.supports(operands_.args(), natural);
-    if (!why && backward()) why = backend_.supports(operands_.backward_args(), natural);
+    const attn::BlockMask& natural = natural_->mask;
+    times_.build_natural = natural_->build;
+    note_mismatch("natural", disagreement(natural_->counts, natural));
+    auto why = backend_.supports(operands().args(), natural);
+    if (!why && backward()) why = backend_.supports(operands().backward_args(), natural);
     if (why) {
       throw attn::Error(attn::ErrorCode::unsupported, "backend " + problem_.backend + ": " + *why);
     }
     const auto on_device = build_on_device(pattern_, times_.build_natural);
     natural_plan_ = on_device ? prepare(*on_device, plain, times_.prepare_natural)
                               : prepare(natural, plain, times_.prepare_natural);
-    operands_.reserve_workspace(backend_, *natural_plan_);
+    operands().reserve_workspace(backend_, *natural_plan_);
     const bool reordered = record_.ordering.reordered;
     const bool other_form = form_of(objective_) != "tiles";
     if (!reordered && !other_form) return;
@@ -190,17 +149,18 @@ class Measurement {
     reorder::Csr permuted;
     attn::PrepareOptions orders = plain;
     if (reordered) {
-      const auto permute = [&] { permuted = reorder::permute(pattern_, ordering_); };
-      const double first = stopwatch(permute);
-      times_.permute = repeated(permute, first);
-      orders.q_order = ordering_.rows.new_to_old();
-      orders.kv_order = ordering_.cols.new_to_old();
+      auto made =
+          timed_once(options_.repeats, [&] { return reorder::permute(pattern_, *ordering_); });
+      times_.permute = made.ms;
+      permuted = std::move(made.value);
+      orders.q_order = ordering_->rows.new_to_old();
+      orders.kv_order = ordering_->cols.new_to_old();
     }
     const MaskForm mask =
         build_ordered(reordered ? permuted.view() : pattern_, times_.build_permuted.emplace());
     if (other_form) {
       record_.form = FormFacts{form_of(objective_), tiles_of(mask), residual_of(mask)};
-      const double value = reorder::evaluate(objective_, pattern_, ordering_);
+      const double value = reorder::evaluate(objective_, pattern_, *ordering_);
       note_mismatch("permuted", disagreement(objective_, value, mask));
       record_.flops = 4.0 * problem_.head_dim * problem_.batch * problem_.heads *
                       (static_cast<double>(record_.form->tiles) * tile_.rows * tile_.cols +
@@ -213,45 +173,44 @@ class Measurement {
     if (!other_form) there = build_on_device(permuted.view(), *times_.build_permuted);
     fused_plan_ = there ? prepare(*there, orders, preparing) : prepare(mask, orders, preparing);
     times_.prepare_permuted = preparing;
-    operands_.reserve_workspace(backend_, *fused_plan_);
+    operands().reserve_workspace(backend_, *fused_plan_);
     if (!reordered) return;
     permuted_plan_ =
         there ? backend_.prepare(*there, plain)
               : std::visit([&](const auto& m) { return backend_.prepare(m, plain); }, mask);
-    gathered_ = allocate_operands(backend_, data_->inputs);
-    gathered_.reserve_workspace(backend_, *permuted_plan_);
+    tensors_->reserve_ordered(backend_);
+    ordered().scale = operands().scale;
+    ordered().reserve_workspace(backend_, *permuted_plan_);
     gather_inputs();
   }
 
   [[nodiscard]] bool forward() const { return pass_ != Pass::backward; }
   [[nodiscard]] bool backward() const { return pass_ != Pass::forward; }
+  [[nodiscard]] Operands& operands() const { return tensors_->operands; }
+  [[nodiscard]] Operands& ordered() const { return tensors_->ordered; }
 
   /// Rows of Q, O, LSE and their gradients stand in the row order, those of K and V in the column
   /// order. Host tensors only.
   void gather_by_rows(const Tensor& from, const Tensor& to) const {
-    attn::gather_rows(from.view, ordering_.rows.new_to_old(), to.view, problem_.threads);
+    attn::gather_rows(from.view, ordering_->rows.new_to_old(), to.view, problem_.threads);
   }
   void gather_by_cols(const Tensor& from, const Tensor& to) const {
-    attn::gather_rows(from.view, ordering_.cols.new_to_old(), to.view, problem_.threads);
+    attn::gather_rows(from.view, ordering_->cols.new_to_old(), to.view, problem_.threads);
   }
   void scatter_by_rows(const Tensor& from, const Tensor& to) const {
-    attn::scatter_rows(from.view, ordering_.rows.new_to_old(), to.view, problem_.threads);
+    attn::scatter_rows(from.view, ordering_->rows.new_to_old(), to.view, problem_.threads);
   }
   void scatter_by_cols(const Tensor& from, const Tensor& to) const {
-    attn::scatter_rows(from.view, ordering_.cols.new_to_old(), to.view, problem_.threads);
+    attn::scatter_rows(from.view, ordering_->cols.new_to_old(), to.view, problem_.threads);
   }
 
   void gather_inputs() const {
-    const Inputs& in = data_->inputs;
-    Inputs host{allocate_like(in.q), allocate_like(in.k), allocate_like(in.v), {}};
+    const auto& [in, host] = std::tie(tensors_->inputs, tensors_->gathered);
     gather_by_rows(in.q, host.q);
     gather_by_cols(in.k, host.k);
     gather_by_cols(in.v, host.v);
-    if (backward()) {
-      host.d_o = allocate_like(in.d_o);
-      gather_by_rows(in.d_o, host.d_o);
-    }
-    copy_in(backend_, host, gathered_);
+    if (backward()) gather_by_rows(in.d_o, host.d_o);
+    copy_in(backend_, host, ordered());
   }
 
   /// What a call reads, into the new order: O and LSE are there already after a forward pass.
@@ -286,8 +245,17 @@ class Measurement {
     record_.error = v.mismatch;
   }
 
-  void compare(const std::string& path, const Outputs& outputs) {
-    const auto check = data_->oracle.compare(outputs.o.view, outputs.lse.view, options_.tolerance);
+  /// Where queries and keys stand in results that are in the new order; empty for the caller's.
+  struct Places {
+    std::vector<std::int32_t> queries, keys;
+  };
+
+  /// Fetches O and LSE and compares them.
+  void compare_outputs(const std::string& path, const Operands& results, const Places& places) {
+    const Outputs& outputs = tensors_->outputs;
+    copy_out(backend_, results, outputs);
+    const auto check =
+        oracle_->compare(outputs.o.view, outputs.lse.view, options_.tolerance, places.queries);
     auto& v = record_.verification;
     v.max_error = std::max(v.max_error, check.max_error);
     v.max_lse_error = std::max(v.max_lse_error, check.max_lse_error);
@@ -295,8 +263,10 @@ class Measurement {
     note_mismatch(path, check.mismatch);
   }
 
-  void compare(const std::string& path, const Gradients& gradients) {
-    const auto check = gradient_oracle_->compare(gradients, options_.tolerance);
+  void compare_gradients(const std::string& path, const Operands& results, const Places& places) {
+    copy_out(backend_, results, tensors_->gradients);
+    const auto check = gradient_oracle_->compare(tensors_->gradients, options_.tolerance,
+                                                 places.queries, places.keys);
     auto& g = *record_.gradients;
     g.dq_error = std::max(g.dq_error, check.max_error[0]);
     g.dk_error = std::max(g.dk_error, check.max_error[1]);
@@ -306,9 +276,9 @@ class Measurement {
   }
 
   /// The gradients are judged for the O and LSE that the natural order gave.
-  void make_gradient_oracle(const Outputs& given) {
-    const float scale = 1.0F / std::sqrt(static_cast<float>(problem_.head_dim));
-    gradient_oracle_.emplace(pattern_, data_->inputs, given, scale, options_.scope, problem_.seed);
+  void make_gradient_oracle() {
+    gradient_oracle_.emplace(pattern_, workload_.transposed(), tensors_->inputs, tensors_->outputs,
+                             scale_of(problem_), options_.scope, problem_.seed);
     const auto& [dq, dk, dv] = gradient_oracle_->tolerance();
     record_.gradients.emplace(GradientVerification{.scope = gradient_oracle_->scope(),
                                                    .queries = gradient_oracle_->queries(),
@@ -318,47 +288,37 @@ class Measurement {
                                                    .dv_tolerance = options_.tolerance * dv});
   }
 
-  /// Runs the forward pass, which the backward pass needs as well, and compares what it wrote.
+  /// Runs the passes of one plan on poisoned tensors and compares what they wrote.
+  void verify(const std::string& path, const attn::Plan& plan, const Operands& on,
+              const Places& places = {}) {
+    poison(backend_, on);
+    plan.forward(on.args());
+    compare_outputs(path, on, places);
+    if (!backward()) return;
+    if (!gradient_oracle_) make_gradient_oracle();
+    plan.backward(on.backward_args());
+    compare_gradients(path, on, places);
+  }
+
   void verify() {
-    poison(backend_, operands_);
-    natural_plan_->forward(operands_.args());
     if (options_.scope == Scope::none) {
-      if (permuted_plan_ && backward()) permuted_plan_->forward(gathered_.args());
+      // The backward pass needs O and LSE.
+      if (!backward()) return;
+      natural_plan_->forward(operands().args());
+      if (permuted_plan_) permuted_plan_->forward(ordered().args());
       return;
     }
-    const Outputs natural = copy_out(backend_, operands_);
-    compare("natural", natural);
-    if (backward()) {
-      make_gradient_oracle(natural);
-      natural_plan_->backward(operands_.backward_args());
-      compare("natural", copy_out_gradients(backend_, operands_));
-    }
+    verify("natural", *natural_plan_, operands());
     if (permuted_plan_) {
-      poison(backend_, gathered_);
-      permuted_plan_->forward(gathered_.args());
-      const Outputs permuted = copy_out(backend_, gathered_);
-      const Outputs back{allocate_like(permuted.o), allocate_like(permuted.lse)};
-      scatter_by_rows(permuted.o, back.o);
-      scatter_by_rows(permuted.lse, back.lse);
-      compare("permuted", back);
-      if (backward()) {
-        permuted_plan_->backward(gathered_.backward_args());
-        const Gradients from = copy_out_gradients(backend_, gathered_);
-        const Gradients to{allocate_like(from.dq), allocate_like(from.dk), allocate_like(from.dv)};
-        scatter_by_rows(from.dq, to.dq);
-        scatter_by_cols(from.dk, to.dk);
-        scatter_by_cols(from.dv, to.dv);
-        compare("permuted", to);
-      }
+      const auto place = [](const reorder::Permutation& order) {
+        const auto old_to_new = order.inverse();
+        const auto span = old_to_new.new_to_old();
+        return std::vector<std::int32_t>(span.begin(), span.end());
+      };
+      verify("permuted", *permuted_plan_, ordered(),
+             {place(ordering_->rows), place(ordering_->cols)});
     }
-    if (!fused_plan_) return;
-    poison(backend_, operands_);
-    fused_plan_->forward(operands_.args());
-    compare("fused", copy_out(backend_, operands_));
-    if (backward()) {
-      fused_plan_->backward(operands_.backward_args());
-      compare("fused", copy_out_gradients(backend_, operands_));
-    }
+    if (fused_plan_) verify("fused", *fused_plan_, operands());
   }
 
   /// Arms of time_attention and what they took.
@@ -400,14 +360,14 @@ class Measurement {
       if (backward()) passes.push_back(arms.add([&] { plan.backward(operands.backward_args()); }));
       return passes;
     };
-    const auto natural = add_passes(*natural_plan_, operands_);
+    const auto natural = add_passes(*natural_plan_, operands());
     std::vector<std::size_t> permuted, fused, moves;
-    if (fused_plan_) fused = add_passes(*fused_plan_, operands_);
+    if (fused_plan_) fused = add_passes(*fused_plan_, operands());
     if (permuted_plan_) {
-      permuted = add_passes(*permuted_plan_, gathered_);
+      permuted = add_passes(*permuted_plan_, ordered());
       if (!backend_.info().device_memory) {
-        moves.push_back(arms.add([&] { gather_call(operands_, gathered_); }));
-        moves.push_back(arms.add([&] { scatter_call(gathered_, operands_); }));
+        moves.push_back(arms.add([&] { gather_call(operands(), ordered()); }));
+        moves.push_back(arms.add([&] { scatter_call(ordered(), operands()); }));
       }
     }
     arms.run(options_.repeats);
@@ -444,20 +404,20 @@ class Measurement {
   const MeasureOptions& options_;
   const masks::Mask& mask_;
   const reorder::CsrView pattern_;
+  Workload& workload_;
   const reorder::Tile tile_;
   const Pass pass_;
   reorder::Objective objective_;
   const attn::Backend& backend_;
   const reorder::Registry& registry_;
-  const Workload::Data* data_ = nullptr;
+  const Oracle* oracle_ = nullptr;
+  TensorSet* tensors_ = nullptr;
 
   Record record_;
   Times times_;
-  reorder::Ordering ordering_;
-  reorder::TileCounts before_;
+  const reorder::Ordering* ordering_ = nullptr;
+  const Workload::Natural* natural_ = nullptr;
   reorder::TileCounts after_;
-  Operands operands_;  ///< in the caller's order
-  Operands gathered_;  ///< in the new order
   std::optional<GradientOracle> gradient_oracle_;
   std::unique_ptr<attn::Plan> natural_plan_;
   std::unique_ptr<attn::Plan> permuted_plan_;
@@ -465,23 +425,6 @@ class Measurement {
 };
 
 }  // namespace
-
-const Workload::Data& Workload::data(const Problem& problem, Scope scope) {
-  Problem shared = problem;
-  shared.pipeline = shared.backend = shared.algorithm = shared.tile = "";
-  shared.objective = shared.cost_model = shared.budget = "";
-  shared.threads = 0;
-  const std::string key = key_of(shared);
-  if (!data_ || key != key_) {
-    data_.reset();
-    Inputs inputs = make_inputs(problem, mask_.pattern);
-    const float scale = 1.0F / std::sqrt(static_cast<float>(problem.head_dim));
-    Oracle oracle(mask_.pattern, inputs, scale, scope, problem.seed);
-    data_ = std::make_unique<Data>(Data{std::move(inputs), std::move(oracle)});
-    key_ = key;
-  }
-  return *data_;
-}
 
 void validate(const Problem& problem, MaskBuild mask_build) {
   validate(problem);

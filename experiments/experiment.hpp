@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <memory>
 #include <string>
 
 #include "experiments/oracle.hpp"
 #include "experiments/record.hpp"
 #include "experiments/timing.hpp"
 #include "experiments/workload.hpp"
-#include "masks/mask.hpp"
-#include "reorder/pipeline.hpp"
 
 namespace experiments {
 
@@ -21,28 +18,6 @@ struct MeasureOptions {
   Scope scope = Scope::automatic;
   double tolerance = 1;  ///< allowed errors, as a multiple of the oracle's own
   MaskBuild mask_build = MaskBuild::host;
-};
-
-/// What several measurements of one mask share: the tensors and the oracle, made once for each
-/// (batch, heads, head_dim, dtype, seed) in a row. Not copied: the oracle may be large.
-class Workload {
- public:
-  explicit Workload(masks::Mask mask) : mask_(std::move(mask)) {}
-
-  [[nodiscard]] const masks::Mask& mask() const noexcept { return mask_; }
-
-  /// For this problem, made anew when it differs from the one before in more than the pipeline,
-  /// tile or backend. Both references hold until the next call.
-  struct Data {
-    Inputs inputs;
-    Oracle oracle;
-  };
-  [[nodiscard]] const Data& data(const Problem& problem, Scope scope);
-
- private:
-  masks::Mask mask_;
-  std::string key_;
-  std::unique_ptr<Data> data_;
 };
 
 /// What `validate(problem)` checks, and that the backend takes masks built that way. Throws

@@ -121,16 +121,15 @@ class Exact {
 
 }  // namespace
 
-GradientOracle::GradientOracle(const reorder::CsrView& mask, const Inputs& inputs,
-                               const Outputs& given, float scale, Scope scope, std::uint64_t seed) {
+GradientOracle::GradientOracle(const reorder::CsrView& mask, const reorder::CsrView& columns,
+                               const Inputs& inputs, const Outputs& given, float scale, Scope scope,
+                               std::uint64_t seed) {
   if (scope == Scope::none) return;
   const auto& q = inputs.q.view;
   const std::int64_t q_heads = q.batch() * q.heads();
   const std::int64_t kv_heads = q.batch() * inputs.k.view.heads();
-  const reorder::Csr transposed = reorder::transpose(mask);
-  const reorder::CsrView columns = transposed.view();
   const auto width = static_cast<double>(q.width());
-  const double work = static_cast<double>(mask.nnz()) * static_cast<double>(q_heads) * width;
+  const double work = work_of(mask, q_heads, width);
   const bool whole = scope == Scope::whole || work <= kWholeWork;
   scope_ = whole ? "whole" : "sample";
   const auto queries =
@@ -173,18 +172,22 @@ GradientOracle::GradientOracle(const reorder::CsrView& mask, const Inputs& input
   }
 }
 
-GradientOracle::Check GradientOracle::compare(const Gradients& gradients, double multiple) const {
+GradientOracle::Check GradientOracle::compare(const Gradients& gradients, double multiple,
+                                              std::span<const std::int32_t> q_place,
+                                              std::span<const std::int32_t> k_place) const {
   constexpr std::array kNames{"dQ", "dK", "dV"};
   const std::array tensors{&gradients.dq.view, &gradients.dk.view, &gradients.dv.view};
   Check check;
   for (std::size_t which = 0; which < 3; ++which) {
+    const auto place = which == 0 ? q_place : k_place;
     double squared_error = 0;
     double squared_value = 0;
     for (const Row& row : rows_[which]) {
+      const std::int64_t at = place.empty() ? row.i : place[static_cast<std::size_t>(row.i)];
       const double limit = row.empty ? 0 : multiple * tolerance_[which];
       for (std::size_t d = 0; d < row.value.size(); ++d) {
         const double actual =
-            element(*tensors[which], row.b, row.h, row.i, static_cast<std::int64_t>(d));
+            element(*tensors[which], row.b, row.h, at, static_cast<std::int64_t>(d));
         double error = std::abs(actual - row.value[d]);
         if (!(error < kInfinity)) error = kInfinity;  // NaN too
         if (!(error <= limit) && check.mismatch.empty()) {

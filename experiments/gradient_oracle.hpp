@@ -3,12 +3,13 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "experiments/operands.hpp"
 #include "experiments/oracle.hpp"
-#include "experiments/workload.hpp"
+#include "experiments/tensors.hpp"
 #include "reorder/csr.hpp"
 
 namespace experiments {
@@ -21,8 +22,10 @@ namespace experiments {
 /// the lightest, and others drawn by the seed, spread over batch and heads.
 class GradientOracle {
  public:
-  GradientOracle(const reorder::CsrView& mask, const Inputs& inputs, const Outputs& given,
-                 float scale, Scope scope, std::uint64_t seed);
+  /// `transposed` is the mask's transpose.
+  GradientOracle(const reorder::CsrView& mask, const reorder::CsrView& transposed,
+                 const Inputs& inputs, const Outputs& given, float scale, Scope scope,
+                 std::uint64_t seed);
 
   /// Of dQ, dK and dV.
   struct Check {
@@ -33,8 +36,11 @@ class GradientOracle {
 
   /// Compares host tensors in the caller's order: each value within its tensor's tolerance, NMSE
   /// ≤ 5e-4, and exact zeros for a query without keys and a key without queries. `multiple` widens
-  /// or narrows the limits.
-  [[nodiscard]] Check compare(const Gradients& gradients, double multiple = 1) const;
+  /// or narrows the limits. With places, query i stands at row q_place[i] of dQ and key j at row
+  /// k_place[j] of dK and dV.
+  [[nodiscard]] Check compare(const Gradients& gradients, double multiple = 1,
+                              std::span<const std::int32_t> q_place = {},
+                              std::span<const std::int32_t> k_place = {}) const;
 
   /// 2 × the error of a plain computation in the tensors' own precision + an absolute allowance.
   [[nodiscard]] const std::array<double, 3>& tolerance() const noexcept { return tolerance_; }

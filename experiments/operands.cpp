@@ -34,11 +34,14 @@ void copy_in(const attn::Backend& backend, const Inputs& inputs, const Operands&
 }
 
 void poison(const attn::Backend& backend, const Operands& operands) {
+  static const std::vector<unsigned char> ones(std::size_t{8} << 20, 0xFF);
   for (const Tensor* tensor :
        {&operands.o, &operands.lse, &operands.dq, &operands.dk, &operands.dv}) {
     if (tensor->view.data == nullptr) continue;
-    const std::vector<unsigned char> ones(tensor->bytes(), 0xFF);
-    backend.copy_in(tensor->view.data, ones.data(), ones.size());
+    auto* const begin = static_cast<unsigned char*>(tensor->view.data);
+    for (std::size_t done = 0; done < tensor->bytes(); done += ones.size()) {
+      backend.copy_in(begin + done, ones.data(), std::min(ones.size(), tensor->bytes() - done));
+    }
   }
 }
 
@@ -52,20 +55,44 @@ void Operands::reserve_workspace(const attn::Backend& backend, const attn::Plan&
 
 namespace {
 
-Tensor fetch(const attn::Backend& backend, const Tensor& tensor) {
-  Tensor host = allocate_like(tensor);
-  backend.copy_out(host.view.data, tensor.view.data, tensor.bytes());
-  return host;
+void fetch(const attn::Backend& backend, const Tensor& from, const Tensor& to) {
+  backend.copy_out(to.view.data, from.view.data, from.bytes());
 }
 
 }  // namespace
 
+Outputs allocate_outputs(const Inputs& like) {
+  const auto& q = like.q.view;
+  return {allocate_like(like.q),
+          allocate(host_backend(), attn::DType::f32, {q.batch(), q.heads(), q.rows(), 1})};
+}
+
+Gradients allocate_gradients(const Inputs& like) {
+  if (like.d_o.view.data == nullptr) return {};
+  return {allocate_like(like.q), allocate_like(like.k), allocate_like(like.v)};
+}
+
+void copy_out(const attn::Backend& backend, const Operands& from, const Outputs& to) {
+  fetch(backend, from.o, to.o);
+  fetch(backend, from.lse, to.lse);
+}
+
 Outputs copy_out(const attn::Backend& backend, const Operands& from) {
-  return {fetch(backend, from.o), fetch(backend, from.lse)};
+  Outputs to{allocate_like(from.o), allocate_like(from.lse)};
+  copy_out(backend, from, to);
+  return to;
+}
+
+void copy_out(const attn::Backend& backend, const Operands& from, const Gradients& to) {
+  fetch(backend, from.dq, to.dq);
+  fetch(backend, from.dk, to.dk);
+  fetch(backend, from.dv, to.dv);
 }
 
 Gradients copy_out_gradients(const attn::Backend& backend, const Operands& from) {
-  return {fetch(backend, from.dq), fetch(backend, from.dk), fetch(backend, from.dv)};
+  Gradients to{allocate_like(from.dq), allocate_like(from.dk), allocate_like(from.dv)};
+  copy_out(backend, from, to);
+  return to;
 }
 
 Tensor allocate_like(const Tensor& tensor) {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
+
 #include "attn/backend.hpp"
-#include "experiments/workload.hpp"
+#include "experiments/tensors.hpp"
 
 namespace experiments {
 
@@ -10,6 +12,7 @@ namespace experiments {
 struct Operands {
   Tensor q, k, v, o, lse;
   Tensor d_o, dq, dk, dv;
+  std::optional<float> scale;  ///< 1/√D when absent
   attn::Buffer workspace;
   std::size_t workspace_bytes = 0;
 
@@ -19,7 +22,7 @@ struct Operands {
             .v = v.view,
             .o = o.view,
             .lse = lse.view,
-            .scale = {},
+            .scale = scale,
             .workspace = workspace.get(),
             .workspace_bytes = workspace_bytes};
   }
@@ -33,7 +36,7 @@ struct Operands {
             .dq = dq.view,
             .dk = dk.view,
             .dv = dv.view,
-            .scale = {},
+            .scale = scale,
             .workspace = workspace.get(),
             .workspace_bytes = workspace_bytes};
   }
@@ -58,12 +61,18 @@ struct Outputs {
   Tensor o, lse;
 };
 [[nodiscard]] Outputs copy_out(const attn::Backend& backend, const Operands& from);
+/// The same into tensors that are there.
+void copy_out(const attn::Backend& backend, const Operands& from, const Outputs& to);
+[[nodiscard]] Outputs allocate_outputs(const Inputs& like);
 
 /// dQ, dK and dV on the host.
 struct Gradients {
   Tensor dq, dk, dv;
 };
 [[nodiscard]] Gradients copy_out_gradients(const attn::Backend& backend, const Operands& from);
+void copy_out(const attn::Backend& backend, const Operands& from, const Gradients& to);
+/// Without elements when the inputs have no dO.
+[[nodiscard]] Gradients allocate_gradients(const Inputs& like);
 
 /// A host tensor of this shape and type; its content is not set.
 [[nodiscard]] Tensor allocate_like(const Tensor& tensor);

@@ -25,28 +25,51 @@ struct RowResult {
   Real lse;
 };
 
-/// One head's matrix, widened once.
+/// One head's matrix, each row widened when it is first asked for: a sample reads few of them.
 template <class Real>
-std::vector<Real> widen_head(const attn::TensorView& tensor, std::int64_t b, std::int64_t h) {
-  std::vector<Real> values;
-  values.reserve(static_cast<std::size_t>(tensor.rows() * tensor.width()));
-  for (std::int64_t i = 0; i < tensor.rows(); ++i) {
-    for (std::int64_t d = 0; d < tensor.width(); ++d) {
-      values.push_back(static_cast<Real>(element(tensor, b, h, i, d)));
-    }
+class WideRows {
+ public:
+  explicit WideRows(const attn::TensorView& tensor)
+      : tensor_(tensor),
+        values_(static_cast<std::size_t>(tensor.rows() * tensor.width())),
+        known_(static_cast<std::size_t>(tensor.rows())) {}
+
+  void move_to(std::int64_t b, std::int64_t h) {
+    if (b == b_ && h == h_) return;
+    b_ = b;
+    h_ = h;
+    known_.assign(known_.size(), false);
   }
-  return values;
-}
+  const Real* row(std::int64_t i) {
+    const auto width = static_cast<std::size_t>(tensor_.width());
+    const auto at = static_cast<std::size_t>(i);
+    Real* const row = values_.data() + at * width;
+    if (!known_[at]) {
+      for (std::size_t d = 0; d < width; ++d) {
+        row[d] = static_cast<Real>(element(tensor_, b_, h_, i, static_cast<std::int64_t>(d)));
+      }
+      known_[at] = true;
+    }
+    return row;
+  }
+
+ private:
+  const attn::TensorView& tensor_;
+  std::vector<Real> values_;
+  std::vector<bool> known_;
+  std::int64_t b_ = -1;
+  std::int64_t h_ = -1;
+};
 
 template <class Real, class Round>
-RowResult<Real> attend(std::span<const std::int32_t> keys, const Real* q, const Real* k,
-                       const Real* v, std::size_t width, Real scale, Round&& round) {
+RowResult<Real> attend(std::span<const std::int32_t> keys, const Real* q, WideRows<Real>& k,
+                       WideRows<Real>& v, std::size_t width, Real scale, Round&& round) {
   RowResult<Real> result{std::vector<Real>(width, 0), -std::numeric_limits<Real>::infinity()};
   if (keys.empty()) return result;
   std::vector<Real> p(keys.size());
   Real largest = -std::numeric_limits<Real>::infinity();
   for (std::size_t j = 0; j < keys.size(); ++j) {
-    const Real* row = k + static_cast<std::size_t>(keys[j]) * width;
+    const Real* row = k.row(keys[j]);
     Real dot = 0;
     for (std::size_t d = 0; d < width; ++d) dot += q[d] * row[d];
     p[j] = scale * dot;
@@ -57,7 +80,7 @@ RowResult<Real> attend(std::span<const std::int32_t> keys, const Real* q, const 
     p[j] = std::exp(p[j] - largest);
     sum += p[j];
     const Real weight = round(p[j]);
-    const Real* row = v + static_cast<std::size_t>(keys[j]) * width;
+    const Real* row = v.row(keys[j]);
     for (std::size_t d = 0; d < width; ++d) result.o[d] += weight * row[d];
   }
   for (Real& value : result.o) value = round(value / sum);
@@ -75,11 +98,10 @@ Oracle::Oracle(const reorder::CsrView& mask, const Inputs& inputs, float scale, 
   rows_total_ = heads_total * mask.n_rows;
   if (scope == Scope::none || rows_total_ == 0) return;
 
-  const double work = static_cast<double>(mask.nnz()) * static_cast<double>(heads_total) *
-                      static_cast<double>(width);
+  const double work = work_of(mask, heads_total, static_cast<double>(width));
   const bool whole = scope == Scope::whole || work <= kWholeWork;
   scope_ = whole ? "whole" : "sample";
-  // By head, so that a head's keys are widened once.
+  // By head, so that a key is widened once.
   const auto chosen =
       whole ? all_rows(mask, heads_total)
             : sample_rows(mask, heads_total, static_cast<double>(width), kSampleWork, seed);
@@ -87,15 +109,17 @@ Oracle::Oracle(const reorder::CsrView& mask, const Inputs& inputs, float scale, 
   const std::int64_t group = q.heads() / inputs.k.view.heads();
   double plain_error = 0;
   double plain_lse_error = 0;
+  WideRows<double> k64(inputs.k.view), v64(inputs.v.view);
+  WideRows<float> k32(inputs.k.view), v32(inputs.v.view);
   for (std::int64_t bh = 0; bh < heads_total; ++bh) {
     const std::int64_t b = bh / q.heads();
     const std::int64_t h = bh % q.heads();
     const auto& rows = chosen[static_cast<std::size_t>(bh)];
     if (rows.empty()) continue;
-    const auto k64 = widen_head<double>(inputs.k.view, b, h / group);
-    const auto v64 = widen_head<double>(inputs.v.view, b, h / group);
-    const std::vector<float> k32(k64.begin(), k64.end());
-    const std::vector<float> v32(v64.begin(), v64.end());
+    k64.move_to(b, h / group);
+    v64.move_to(b, h / group);
+    k32.move_to(b, h / group);
+    v32.move_to(b, h / group);
     for (const std::int64_t i : rows) {
       std::vector<double> q64(width);
       for (std::size_t d = 0; d < width; ++d) {
@@ -103,9 +127,9 @@ Oracle::Oracle(const reorder::CsrView& mask, const Inputs& inputs, float scale, 
       }
       const std::vector<float> q32(q64.begin(), q64.end());
       const auto keys = mask.row(static_cast<std::int32_t>(i));
-      auto exact = attend<double>(keys, q64.data(), k64.data(), v64.data(), width,
-                                  static_cast<double>(scale), [](double x) { return x; });
-      const auto plain = attend<float>(keys, q32.data(), k32.data(), v32.data(), width, scale,
+      auto exact = attend<double>(keys, q64.data(), k64, v64, width, static_cast<double>(scale),
+                                  [](double x) { return x; });
+      const auto plain = attend<float>(keys, q32.data(), k32, v32, width, scale,
                                        [&](float x) { return rounded(q.dtype, x); });
       for (std::size_t d = 0; d < width; ++d) {
         plain_error = std::max(plain_error, std::abs(static_cast<double>(plain.o[d]) - exact.o[d]));
@@ -122,7 +146,7 @@ Oracle::Oracle(const reorder::CsrView& mask, const Inputs& inputs, float scale, 
 }
 
 Oracle::Check Oracle::compare(const attn::TensorView& o, const attn::TensorView& lse,
-                              double multiple) const {
+                              double multiple, std::span<const std::int32_t> place) const {
   const double lse_limit = multiple * lse_tolerance_;
   const double nmse_limit = multiple * kLimitNmse;
   Check check;
@@ -139,8 +163,9 @@ Oracle::Check Oracle::compare(const attn::TensorView& o, const attn::TensorView&
   };
   for (const Row& row : rows_) {
     const bool empty = row.lse == -kInfinity;
+    const std::int64_t at = place.empty() ? row.i : place[static_cast<std::size_t>(row.i)];
     for (std::size_t d = 0; d < row.o.size(); ++d) {
-      const double actual = element(o, row.b, row.h, row.i, static_cast<std::int64_t>(d));
+      const double actual = element(o, row.b, row.h, at, static_cast<std::int64_t>(d));
       double error = std::abs(actual - row.o[d]);
       if (!(error < kInfinity)) error = kInfinity;  // NaN too
       const double limit = empty ? 0 : multiple * tolerance_;
@@ -151,7 +176,7 @@ Oracle::Check Oracle::compare(const attn::TensorView& o, const attn::TensorView&
       squared_error += error * error;
       squared_value += row.o[d] * row.o[d];
     }
-    const double actual = element(lse, row.b, row.h, row.i, 0);
+    const double actual = element(lse, row.b, row.h, at, 0);
     double error = actual == row.lse ? 0 : std::abs(actual - row.lse);
     if (!(error < kInfinity)) error = kInfinity;
     if (!(error <= lse_limit)) mismatch(row, "LSE", actual, row.lse, lse_limit);

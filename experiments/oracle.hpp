@@ -2,10 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
-#include "experiments/workload.hpp"
+#include "experiments/tensors.hpp"
 #include "reorder/csr.hpp"
 
 namespace experiments {
@@ -36,9 +37,10 @@ class Oracle {
 
   /// Compares host tensors in the caller's order. The result passes when max |O − oracle| is at
   /// most `tolerance()`, the same holds for LSE, NMSE ≤ 5e-4, and a query without keys has exactly
-  /// O = 0 and LSE = −inf. `multiple` widens or narrows all three limits.
+  /// O = 0 and LSE = −inf. `multiple` widens or narrows all three limits. With `place`, the tensors
+  /// are in another order: query i stands at row place[i].
   [[nodiscard]] Check compare(const attn::TensorView& o, const attn::TensorView& lse,
-                              double multiple = 1) const;
+                              double multiple = 1, std::span<const std::int32_t> place = {}) const;
 
   /// 2 × the error of a plain computation in the tensors' own precision + an absolute allowance.
   [[nodiscard]] double tolerance() const noexcept { return tolerance_; }

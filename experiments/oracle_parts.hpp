@@ -38,6 +38,14 @@ inline constexpr double kLimitNmse = 5e-4;
   return value;
 }
 
+/// Multiplications of Q·K under the mask in all heads, where a row itself, which is made, kept and
+/// compared whatever it allows, counts as eight pairs.
+[[nodiscard]] inline double work_of(const reorder::CsrView& mask, std::int64_t heads,
+                                    double width) {
+  const double pairs = static_cast<double>(mask.nnz()) + 8.0 * mask.n_rows;
+  return pairs * static_cast<double>(heads) * width;
+}
+
 /// Rows to begin a sample with, those where a mistake is likeliest: the first, the last, the
 /// heaviest and the lightest.
 [[nodiscard]] inline std::vector<std::int64_t> notable_rows(const reorder::CsrView& mask) {

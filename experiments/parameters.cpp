@@ -2,6 +2,7 @@
 #include "experiments/parameters.hpp"
 
 #include <charconv>
+#include <cmath>
 
 #include "attn/backend.hpp"
 #include "experiments/calibration.hpp"
@@ -159,8 +160,16 @@ void validate(const Problem& problem) {
   require(problem.batch >= 1, "batch", problem.batch, "at least 1");
   require(problem.heads >= 1, "heads", problem.heads, "at least 1");
   require(problem.head_dim >= 1, "head-dim", problem.head_dim, "at least 1");
+  if (problem.scale && !std::isfinite(static_cast<float>(*problem.scale))) {
+    throw UsageError("scale is " + Json(*problem.scale).dump() + ", it must be a finite number");
+  }
   require(problem.kv_heads >= 1 && problem.heads % problem.kv_heads == 0, "kv-heads",
           problem.kv_heads, ("a divisor of heads, " + std::to_string(problem.heads)).c_str());
+}
+
+float scale_of(const Problem& problem) {
+  if (problem.scale) return static_cast<float>(*problem.scale);
+  return 1.0F / std::sqrt(static_cast<float>(problem.head_dim));
 }
 
 std::string to_string(const reorder::Tile& tile) {

@@ -45,6 +45,9 @@ enum class Pass { forward, backward, both };
 /// reorder::Error or attn::Error with a sentence.
 void validate(const Problem& problem);
 
+/// What scores are multiplied by.
+[[nodiscard]] float scale_of(const Problem& problem);
+
 [[nodiscard]] std::string to_string(const reorder::Tile& tile);
 
 }  // namespace experiments

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "experiments/fields.hpp"
@@ -25,7 +26,8 @@ struct Problem {
   int heads = 4;
   int kv_heads = 4;
   int head_dim = 64;
-  std::uint64_t seed = 0;  ///< of the ordering and of the random tensors
+  std::optional<double> scale;  ///< of Q Kᵀ; absent: 1/√head_dim
+  std::uint64_t seed = 0;       ///< of the ordering and of the random tensors
   int threads = 1;
 };
 
@@ -46,6 +48,7 @@ void fields(T& p, Visit&& visit) {
   visit("heads", p.heads);
   visit("kv_heads", p.kv_heads);
   visit("head_dim", p.head_dim);
+  visit("scale", p.scale);
   visit("seed", p.seed);
   visit("threads", p.threads);
 }

@@ -47,9 +47,10 @@ Record complete() {
 std::string key_of(const Problem& problem) {
   std::string key;
   fields(problem, [&](const char* name, const auto& value) {
-    const bool later = name == std::string_view("cost_model") || name == std::string_view("budget");
-    if (later && cell(Json(value)).empty()) return;
-    key += (key.empty() ? "" : " ") + std::string(name) + "=" + cell(Json(value));
+    const std::string text = cell(encode(value));
+    const auto is = [&](std::string_view one) { return one == name; };
+    if (text.empty() && (is("cost_model") || is("budget") || is("scale"))) return;
+    key += (key.empty() ? "" : " ") + std::string(name) + "=" + text;
   });
   return key;
 }

@@ -45,13 +45,14 @@ class Masks {
   Workload& get(const std::string& text) {
     if (!workload_ || text != text_) {
       workload_.reset();
-      workload_.emplace(masks::make(text));
+      workload_.emplace(masks::make(text), tensors_);
       text_ = text;
     }
     return *workload_;
   }
 
  private:
+  TensorCache tensors_;
   std::string text_;
   std::optional<Workload> workload_;
 };
@@ -71,7 +72,7 @@ std::vector<bool> finished(const SweepConfig& config, const std::vector<Record>&
     const Record& record = *found->second;
     const bool retry = options.retry_failed && record.status == "failed";
     done.push_back(!retry && same_content(record.inputs, combination.inputs) &&
-                   verified_enough(record, config.options.scope));
+                   verified_enough(record, combination.options.scope));
   }
   return done;
 }
@@ -85,7 +86,7 @@ SweepSummary run_sweep(const SweepConfig& config, RecordFile& file,
   const auto latest = by_key(file.earlier());
   Masks masks;
   for (std::size_t i = 0; i < config.combinations.size(); ++i) {
-    const auto& [problem, label, inputs] = config.combinations[i];
+    const auto& [problem, label, inputs, measure_options] = config.combinations[i];
     if (done[i]) {
       ++summary.skipped;
       count(summary, latest.at(key_of(problem))->status);
@@ -99,7 +100,7 @@ SweepSummary run_sweep(const SweepConfig& config, RecordFile& file,
                    problem.backend);
     Record record;
     try {
-      record = measure(problem, masks.get(problem.mask), registry, config.options);
+      record = measure(problem, masks.get(problem.mask), registry, measure_options);
     } catch (const std::bad_alloc&) {
       record = failed_record(problem, "not enough memory");
     } catch (const attn::Error& error) {

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <map>
+#include <optional>
 #include <set>
 #include <type_traits>
 #include <utility>
@@ -19,9 +21,10 @@ namespace experiments {
 namespace {
 
 const std::vector<std::string> kKeys = {
-    "masks",     "n",           "modifiers", "pipelines",  "backends", "tiles",  "objectives",
-    "budgets",   "cost_models", "dtypes",    "algorithms", "batch",    "heads",  "kv_heads",
-    "head_dims", "seeds",       "pass",      "repeats",    "min_time", "verify", "comment"};
+    "masks",      "n",        "modifiers",   "pipelines", "backends",   "tiles",
+    "objectives", "budgets",  "cost_models", "dtypes",    "algorithms", "batch",
+    "heads",      "kv_heads", "head_dims",   "scales",    "seeds",      "pass",
+    "repeats",    "min_time", "verify",      "comment"};
 
 template <class T>
 struct Limits {
@@ -215,24 +218,24 @@ SweepConfig parse_sweep_config(const Json& json, const std::string& where, const
                                const reorder::Registry& registry, const PluginFiles& plugins) {
   const Reader reader(json, where);
   SweepConfig config;
-  config.options.repeats.minimum = reader.value<int>("repeats", 5, {1, 1000000});
-  config.options.repeats.seconds = reader.value<double>("min_time", 0.2, {0, 3600});
+  MeasureOptions options;
+  options.repeats.minimum = reader.value<int>("repeats", 5, {1, 1000000});
+  options.repeats.seconds = reader.value<double>("min_time", 0.2, {0, 3600});
   try {
-    config.options.scope = parse_scope(reader.value<std::string>("verify", "auto"));
+    options.scope = parse_scope(reader.value<std::string>("verify", "auto"));
   } catch (const UsageError& error) {
     reader.fail(error.what());
   }
 
   std::vector<Combination> combinations;
   for (const auto& [mask, label] : masks_of(reader)) {
-    Combination first{defaults, label};
+    Combination first{.problem = defaults, .label = label, .options = options};
     first.problem.mask = mask;
     combinations.push_back(first);
   }
   // Each axis multiplies the combinations there are; the first axes change slowest, so that what
   // is costly to make, mask, tensors and oracle, serves many measurements in a row.
-  const auto axis = [&]<class T>(const char* key, T Problem::*member, T fallback) {
-    const auto values = reader.list<T>(key, fallback);
+  const auto multiply = [&]<class T>(const std::vector<T>& values, T Problem::*member) {
     std::vector<Combination> product;
     for (const auto& combination : combinations) {
       for (const T& value : values) {
@@ -242,11 +245,19 @@ SweepConfig parse_sweep_config(const Json& json, const std::string& where, const
     }
     combinations = std::move(product);
   };
+  const auto axis = [&]<class T>(const char* key, T Problem::*member, T fallback) {
+    multiply(reader.list<T>(key, fallback), member);
+  };
   axis("seeds", &Problem::seed, defaults.seed);
   axis("batch", &Problem::batch, defaults.batch);
   axis("heads", &Problem::heads, defaults.heads);
   axis("kv_heads", &Problem::kv_heads, 0);
   axis("head_dims", &Problem::head_dim, defaults.head_dim);
+  if (reader.has("scales")) {
+    constexpr double kLargest = std::numeric_limits<float>::max();
+    const auto scales = reader.list<double>("scales", 0, {-kLargest, kLargest});
+    multiply(std::vector<std::optional<double>>(scales.begin(), scales.end()), &Problem::scale);
+  }
   axis("dtypes", &Problem::dtype, defaults.dtype);
   axis("backends", &Problem::backend, defaults.backend);
   axis("algorithms", &Problem::algorithm, defaults.algorithm);
@@ -268,6 +279,25 @@ SweepConfig parse_sweep_config(const Json& json, const std::string& where, const
     config.combinations.push_back(std::move(combination));
   }
   return config;
+}
+
+SweepConfig joined(std::span<const SweepConfig> configs) {
+  std::vector<std::vector<const Combination*>> by_mask;
+  std::map<std::string, std::size_t> places;
+  std::set<std::string> keys;
+  for (const SweepConfig& config : configs) {
+    for (const Combination& combination : config.combinations) {
+      if (!keys.insert(key_of(combination.problem)).second) continue;
+      const auto [place, is_new] = places.try_emplace(combination.problem.mask, by_mask.size());
+      if (is_new) by_mask.emplace_back();
+      by_mask[place->second].push_back(&combination);
+    }
+  }
+  SweepConfig all;
+  for (const auto& group : by_mask) {
+    for (const Combination* combination : group) all.combinations.push_back(*combination);
+  }
+  return all;
 }
 
 SweepConfig read_sweep_config(const std::filesystem::path& file,

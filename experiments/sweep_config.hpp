@@ -17,12 +17,12 @@ struct Combination {
   Problem problem;
   std::string label;
   std::vector<InputFile> inputs = {};  ///< as they were when the configuration was read
+  MeasureOptions options = {};
 };
 
-/// A sweep as its configuration describes it, combinations of one mask side by side.
+/// A sweep as its configurations describe it, combinations of one mask side by side, each once.
 struct SweepConfig {
   std::vector<Combination> combinations;
-  MeasureOptions options;
 };
 
 /// Reads a configuration, a JSON object whose keys are all optional but masks:
@@ -41,6 +41,7 @@ struct SweepConfig {
 ///       "cost_models": ["h100.json"],     files of `blockfill calibrate`
 ///       "dtypes":     ["f32"],
 ///       "batch": 1, "heads": 4, "kv_heads": 4, "head_dims": [64],
+///       "scales":     [0.5],              of Q K^T; 1/sqrt(head_dim) without it
 ///       "seeds":      [0],
 ///       "repeats": 5, "min_time": 0.2, "verify": "auto"
 ///     }
@@ -62,6 +63,10 @@ struct SweepConfig {
                                              const Problem& defaults,
                                              const reorder::Registry& registry,
                                              const PluginFiles& plugins = {});
+
+/// All of them as one sweep: a mask that several name is made once, and its combinations follow
+/// each other.
+[[nodiscard]] SweepConfig joined(std::span<const SweepConfig> configs);
 
 /// "auto", "whole" or "none". Throws UsageError.
 [[nodiscard]] Scope parse_scope(const std::string& text);

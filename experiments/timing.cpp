@@ -37,6 +37,12 @@ Timing summarize(std::vector<double> seconds) {
   return {ms(0.5), ms(0.25), ms(0.75), 1e3 * seconds.front(), static_cast<int>(seconds.size())};
 }
 
+Repeats one_off(Repeats repeats) {
+  repeats.maximum = std::min(repeats.maximum, repeats.minimum);
+  repeats.minimum = 1;
+  return repeats;
+}
+
 double stopwatch(const std::function<void()>& work) {
   const auto start = Clock::now();
   work();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -40,6 +41,10 @@ struct Repeats {
   double seconds = 0.2;
 };
 
+/// How often what is paid for once is repeated: a slow ordering not for minutes, because its spread
+/// is small beside its size.
+[[nodiscard]] Repeats one_off(Repeats repeats);
+
 /// Seconds that `work` takes once.
 [[nodiscard]] double stopwatch(const std::function<void()>& work);
 
@@ -53,5 +58,23 @@ struct Repeats {
 /// there are already.
 [[nodiscard]] Timing repeat(const std::function<double()>& arm, const Repeats& repeats,
                             std::vector<double> first = {});
+
+/// What the first of several runs made, and how long they took.
+template <class T>
+struct Timed {
+  T value;
+  Timing ms;
+};
+
+/// Makes something that is paid for once.
+template <class Make>
+[[nodiscard]] auto timed_once(const Repeats& repeats, Make&& make) {
+  using T = decltype(make());
+  std::optional<T> value;
+  const double first = stopwatch([&] { value = make(); });
+  const auto again = [&] { return stopwatch([&] { (void)make(); }); };
+  Timing ms = repeat(again, one_off(repeats), {first});
+  return Timed<T>{*std::move(value), ms};
+}
 
 }  // namespace experiments

@@ -2,111 +2,80 @@
 #include "experiments/workload.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <numbers>
-#include <thread>
 #include <vector>
 
-#include "experiments/environment.hpp"
+#include "experiments/build_mask.hpp"
 #include "experiments/parameters.hpp"
 
 namespace experiments {
 namespace {
 
-/// The i-th number of splitmix64 (Steele, Lea and Flood, 2014), which can be had without those
-/// before it.
-std::uint64_t random_at(std::uint64_t seed, std::uint64_t i) noexcept {
-  std::uint64_t z = seed + (i + 1) * 0x9E3779B97F4A7C15ULL;
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
-  return z ^ (z >> 31);
-}
-
-/// In (0, 1].
-float unit_at(std::uint64_t seed, std::uint64_t i) noexcept {
-  return static_cast<float>((random_at(seed, i) >> 40) + 1) * 0x1p-24F;
-}
-
-void store(const attn::TensorView& tensor, std::int64_t at, float value) noexcept {
-  if (tensor.dtype == attn::DType::f32) {
-    static_cast<float*>(tensor.data)[at] = value;
-  } else {
-    static_cast<std::uint16_t*>(tensor.data)[at] = tensor.dtype == attn::DType::f16
-                                                       ? attn::float_to_half(value)
-                                                       : attn::float_to_bfloat16(value);
-  }
-}
-
-/// Box and Muller: two normal numbers from two uniform ones. The elements are the same for any
-/// number of threads.
-void fill_normal(const attn::TensorView& tensor, std::uint64_t seed) {
-  const std::int64_t n = tensor.elements();
-  const auto fill = [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; i += 2) {
-      const auto at = static_cast<std::uint64_t>(i);
-      const float radius = std::sqrt(-2.0F * std::log(unit_at(seed, at)));
-      const float angle = 2.0F * std::numbers::pi_v<float> * unit_at(seed, at + 1);
-      store(tensor, i, radius * std::cos(angle));
-      if (i + 1 < n) store(tensor, i + 1, radius * std::sin(angle));
-    }
-  };
-  constexpr std::int64_t kPiece = std::int64_t{1} << 20;
-  const auto threads = std::min<std::int64_t>(usable_cpus(), (n + kPiece - 1) / kPiece);
-  std::vector<std::jthread> helpers;
-  std::atomic<std::int64_t> next{0};
-  const auto work = [&] {
-    for (std::int64_t begin; (begin = kPiece * next++) < n;) {
-      fill(begin, std::min(n, begin + kPiece));
-    }
-  };
-  for (std::int64_t t = 1; t < threads; ++t) helpers.emplace_back(work);
-  work();
+/// The report of the run that took nearest to the median, so that the times of its stages and
+/// candidates belong to the total that is shown beside them.
+const reorder::Report& typical(const std::vector<reorder::Report>& reports, double median) {
+  const auto distance = [&](const reorder::Report& r) { return std::abs(r.seconds - median); };
+  return *std::min_element(reports.begin(), reports.end(),
+                           [&](const auto& a, const auto& b) { return distance(a) < distance(b); });
 }
 
 }  // namespace
 
-Tensor allocate(const attn::Backend& backend, attn::DType dtype,
-                std::array<std::int64_t, 4> shape) {
-  Tensor tensor{{}, attn::contiguous(nullptr, dtype, shape)};
-  tensor.memory = backend.allocate(tensor.bytes());
-  tensor.view.data = tensor.memory.get();
-  return tensor;
-}
+const Workload::Ordered& Workload::ordered(const Problem& problem,
+                                           const reorder::Registry& registry,
+                                           const Repeats& repeats) {
+  const reorder::Context context = context_of(problem);
+  const std::string key = problem.pipeline + " " + reorder::to_string(context.objective) + " " +
+                          problem.budget + " " + problem.cost_model + " " +
+                          std::to_string(problem.seed) + " " + std::to_string(problem.threads);
+  if (const auto known = orderings_.find(key); known != orderings_.end()) return known->second;
 
-const attn::Backend& host_backend() {
-  return attn::backend("reference");
-}
-
-Inputs make_inputs(const Problem& problem, const reorder::CsrView& mask) {
-  const auto dtype = parse_dtype(problem.dtype);
-  const auto make = [&](std::int64_t heads, std::int64_t rows, std::uint64_t stream) {
-    Tensor tensor = allocate(host_backend(), dtype, {problem.batch, heads, rows, problem.head_dim});
-    fill_normal(tensor.view, stream);
-    return tensor;
+  const auto pipeline = reorder::Pipeline::parse(problem.pipeline, registry);
+  auto result = pipeline.run(mask_.pattern, context);
+  std::vector<reorder::Report> reports = {result.report};
+  const auto again = [&] {
+    reports.push_back(pipeline.run(mask_.pattern, context).report);
+    return reports.back().seconds;
   };
-  const std::uint64_t first = problem.seed * 3;
-  Inputs inputs{.q = make(problem.heads, mask.n_rows, first),
-                .k = make(problem.kv_heads, mask.n_cols, first + 1),
-                .v = make(problem.kv_heads, mask.n_cols, first + 2)};
-  // Far from the streams of any other seed.
-  if (problem.pass != "fwd") inputs.d_o = make(problem.heads, mask.n_rows, ~first);
-  return inputs;
+  const Timing ms = repeat(again, one_off(repeats), {result.report.seconds});
+  result.report = typical(reports, ms.median * 1e-3);
+  OrderingFacts facts = ordering_facts(result);
+  return orderings_.emplace(key, Ordered{std::move(result.ordering), std::move(facts), ms})
+      .first->second;
 }
 
-double element(const attn::TensorView& tensor, std::int64_t b, std::int64_t h, std::int64_t i,
-               std::int64_t d) noexcept {
-  const std::int64_t at =
-      b * tensor.strides[0] + h * tensor.strides[1] + i * tensor.strides[2] + d * tensor.strides[3];
-  switch (tensor.dtype) {
-    case attn::DType::f32:
-      return static_cast<const float*>(tensor.data)[at];
-    case attn::DType::f16:
-      return attn::half_to_float(static_cast<const std::uint16_t*>(tensor.data)[at]);
-    case attn::DType::bf16:
-      return attn::bfloat16_to_float(static_cast<const std::uint16_t*>(tensor.data)[at]);
-  }
-  return 0;
+const Workload::Natural& Workload::natural(const Problem& problem, const Repeats& repeats) {
+  const std::string key = problem.tile + " " + std::to_string(problem.threads);
+  if (const auto known = naturals_.find(key); known != naturals_.end()) return known->second;
+
+  const auto pattern = mask_.pattern.view();
+  const reorder::Tile tile = parse_tile(problem.tile);
+  auto built = timed_once(repeats, [&] {
+    return attn::BlockMask::from_csr(to_attn(pattern), tile_shape(tile), problem.threads);
+  });
+  return naturals_
+      .emplace(key,
+               Natural{reorder::count_tiles(pattern, tile),
+                       reorder::tile_lower_bound(pattern, tile), std::move(built.value), built.ms})
+      .first->second;
+}
+
+const Oracle& Workload::oracle(const Problem& problem, Scope scope) {
+  Problem shared = problem;
+  shared.pipeline = shared.backend = shared.algorithm = shared.tile = shared.pass = "";
+  shared.objective = shared.cost_model = shared.budget = "";
+  shared.threads = 0;
+  const std::string key = key_of(shared) + " " + std::to_string(static_cast<int>(scope));
+  if (const auto known = oracles_.find(key); known != oracles_.end()) return known->second;
+  const Inputs& inputs = tensors_.inputs(problem, mask_.pattern);
+  return oracles_
+      .emplace(key, Oracle(mask_.pattern, inputs, scale_of(problem), scope, problem.seed))
+      .first->second;
+}
+
+const reorder::Csr& Workload::transposed() {
+  if (!transposed_) transposed_ = reorder::transpose(mask_.pattern);
+  return *transposed_;
 }
 
 }  // namespace experiments

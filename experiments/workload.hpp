@@ -1,43 +1,66 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
-#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
 
-#include "attn/backend.hpp"
-#include "attn/tensor.hpp"
-#include "experiments/problem.hpp"
-#include "reorder/csr.hpp"
+#include "attn/block_mask.hpp"
+#include "experiments/oracle.hpp"
+#include "experiments/record.hpp"
+#include "experiments/tensor_cache.hpp"
+#include "experiments/timing.hpp"
+#include "masks/mask.hpp"
+#include "reorder/objective.hpp"
+#include "reorder/pipeline.hpp"
 
 namespace experiments {
 
-/// A dense [batch, heads, rows, width] tensor that owns its memory.
-struct Tensor {
-  attn::Buffer memory;
-  attn::TensorView view;
+/// One mask and what its measurements share, each made when it is first asked for and timed then.
+/// Not copied: masks and oracles may be large.
+class Workload {
+ public:
+  /// Keeps a reference to the tensors, which outlive it.
+  Workload(masks::Mask mask, TensorCache& tensors) : mask_(std::move(mask)), tensors_(tensors) {}
+  Workload(const Workload&) = delete;
+  Workload& operator=(const Workload&) = delete;
 
-  [[nodiscard]] std::size_t bytes() const noexcept {
-    return static_cast<std::size_t>(view.elements()) * attn::size_of(view.dtype);
+  [[nodiscard]] const masks::Mask& mask() const noexcept { return mask_; }
+
+  /// What one pipeline makes of the mask for one objective, budget, seed and number of threads.
+  struct Ordered {
+    reorder::Ordering ordering;
+    OrderingFacts facts;
+    Timing ms;
+  };
+  /// Throws what the pipeline throws.
+  [[nodiscard]] const Ordered& ordered(const Problem& problem, const reorder::Registry& registry,
+                                       const Repeats& repeats);
+
+  /// Tiles of the mask as it came.
+  struct Natural {
+    reorder::TileCounts counts;
+    std::int64_t lower_bound = 0;
+    attn::BlockMask mask;
+    Timing build;
+  };
+  [[nodiscard]] const Natural& natural(const Problem& problem, const Repeats& repeats);
+
+  [[nodiscard]] const Oracle& oracle(const Problem& problem, Scope scope);
+  [[nodiscard]] const reorder::Csr& transposed();
+
+  /// Good until the next call, from here or from another mask.
+  [[nodiscard]] TensorSet& tensors(const Problem& problem, const attn::Backend& backend) {
+    return tensors_.get(problem, mask_.pattern, backend);
   }
+
+ private:
+  masks::Mask mask_;
+  TensorCache& tensors_;
+  std::map<std::string, Ordered> orderings_;
+  std::map<std::string, Natural> naturals_;
+  std::map<std::string, Oracle> oracles_;
+  std::optional<reorder::Csr> transposed_;
 };
-
-/// A tensor in memory that this backend can use; its content is not set.
-[[nodiscard]] Tensor allocate(const attn::Backend& backend, attn::DType dtype,
-                              std::array<std::int64_t, 4> shape);
-
-/// A backend whose memory is the host's.
-[[nodiscard]] const attn::Backend& host_backend();
-
-/// Q, K, V and, for a backward pass, dO of one problem in the caller's order on the host, with
-/// normally distributed elements that depend on the seed alone.
-struct Inputs {
-  Tensor q, k, v;
-  Tensor d_o = {};  ///< without elements when the problem has no backward pass
-};
-[[nodiscard]] Inputs make_inputs(const Problem& problem, const reorder::CsrView& mask);
-
-/// The element at [b, h, i, d] of a host tensor, widened.
-[[nodiscard]] double element(const attn::TensorView& tensor, std::int64_t b, std::int64_t h,
-                             std::int64_t i, std::int64_t d) noexcept;
 
 }  // namespace experiments

@@ -154,6 +154,7 @@ void add_attention_options(CLI::App& command, Problem& problem) {
   command.add_option("--heads", problem.heads, "Query heads")->capture_default_str();
   command.add_option("--kv-heads", problem.kv_heads, "Key and value heads (default: as many)");
   command.add_option("--head-dim", problem.head_dim, "Width of a head")->capture_default_str();
+  command.add_option("--scale", problem.scale, "Of Q K^T (default: 1/sqrt(head dim))");
   command.add_option("--dtype", problem.dtype, "f32, f16 or bf16")->capture_default_str();
 }
 

@@ -37,7 +37,8 @@ ExitCode run(const RunOptions& options) {
 
   std::optional<RecordFile> file;
   if (!options.output.empty()) file.emplace(options.output);
-  Workload workload(masks::make(problem.mask));
+  TensorCache tensors;
+  Workload workload(masks::make(problem.mask), tensors);
   const auto inputs = InputFiles(registry, plugins).of(problem);
   Record record = measure(problem, workload, registry, measure_options);
   record.inputs = inputs;

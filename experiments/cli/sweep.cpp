@@ -14,7 +14,7 @@ namespace {
 
 struct SweepCommand {
   CommonOptions common;
-  std::string config;
+  std::vector<std::string> configs;
   std::vector<std::string> overrides;
   std::string output;
   std::string budget;
@@ -60,8 +60,11 @@ ExitCode sweep(const SweepCommand& command) {
   defaults.threads = command.common.thread_count();
   defaults.budget = command.budget;
   defaults.cost_model = command.cost_model;
-  const auto config =
-      read_sweep_config(command.config, command.overrides, defaults, registry, plugins);
+  std::vector<SweepConfig> parts;
+  for (const std::string& file : command.configs) {
+    parts.push_back(read_sweep_config(file, command.overrides, defaults, registry, plugins));
+  }
+  const SweepConfig config = joined(parts);
   RecordFile file(command.output);
   tell_of_earlier(file, command.output);
 
@@ -103,7 +106,9 @@ void add_sweep(CLI::App& app, Action& action) {
   add_command<SweepCommand>(
       app, action, "sweep", "Measure masks x pipelines x backends, as a JSON file describes them",
       sweep, [](CLI::App& command, SweepCommand& options) {
-        command.add_option("config", options.config, "What to measure")
+        command
+            .add_option("configs", options.configs,
+                        "What to measure; of several, what concerns one mask side by side")
             ->required()
             ->type_name("CONFIG.json");
         command

@@ -38,7 +38,7 @@ struct Small {
     fill(given.lse, {std::log(4.0F), -INFINITY, 5});
   }
   [[nodiscard]] GradientOracle oracle(Scope scope = Scope::whole) const {
-    return GradientOracle(mask, in, given, 1.0F, scope, 0);
+    return GradientOracle(mask, reorder::transpose(mask), in, given, 1.0F, scope, 0);
   }
 };
 
@@ -106,8 +106,8 @@ TEST(GradientOracle, AgreesWithTheReferenceBackend) {
     plan->forward(operands.args());
     plan->backward(operands.backward_args());
     const float scale = 1.0F / std::sqrt(24.0F);
-    const GradientOracle oracle(mask.pattern, in, copy_out(reference, operands), scale,
-                                Scope::whole, 0);
+    const GradientOracle oracle(mask.pattern, reorder::transpose(mask.pattern), in,
+                                copy_out(reference, operands), scale, Scope::whole, 0);
     EXPECT_EQ(oracle.compare(copy_out_gradients(reference, operands)).mismatch, "") << dtype;
   }
 }
@@ -121,7 +121,8 @@ TEST(GradientOracle, ASampleHoldsQueriesAndKeysOfEveryHead) {
                       allocate(host_backend(), attn::DType::f32, {1, 4, 2048, 1})};
   std::fill_n(static_cast<float*>(given.o.view.data), given.o.view.elements(), 0.0F);
   std::fill_n(static_cast<float*>(given.lse.view.data), given.lse.view.elements(), 5.0F);
-  const GradientOracle oracle(mask.pattern, in, given, 0.125F, Scope::automatic, 1);
+  const GradientOracle oracle(mask.pattern, reorder::transpose(mask.pattern), in, given, 0.125F,
+                              Scope::automatic, 1);
   EXPECT_STREQ(oracle.scope(), "sample");
   EXPECT_GE(oracle.queries(), 16);
   EXPECT_LT(oracle.queries(), 4 * 2048);

@@ -64,6 +64,17 @@ TEST(Oracle, AcceptsTheAnswerWorkedOutByHand) {
   EXPECT_LE(check.max_error, 1e-5);
 }
 
+TEST(Oracle, FollowsResultsIntoAnotherOrder) {
+  const auto mask = small_mask();
+  const Oracle oracle(mask, small_inputs(mask), 1.0F, Scope::whole, 0);
+  Result moved;  // query 0 stands at row 2, query 1 at row 0, query 2 at row 1
+  fill(moved.o, {0, -2, 7});
+  fill(moved.lse, {-kInfinity, 5, std::log(4.0F)});
+  const std::vector<std::int32_t> place = {2, 0, 1};
+  EXPECT_EQ(oracle.compare(moved.o.view, moved.lse.view, 1, place).mismatch, "");
+  EXPECT_NE(oracle.compare(moved.o.view, moved.lse.view).mismatch, "");
+}
+
 TEST(Oracle, NoticesEachKindOfMistake) {
   const auto mask = small_mask();
   const Oracle oracle(mask, small_inputs(mask), 1.0F, Scope::whole, 0);

@@ -41,7 +41,7 @@ TEST(SweepConfig, TheCrossProductKeepsAMaskTogether) {
   ASSERT_EQ(config.combinations.size(), (2U * 2 + 1 * 2) * 2 * 2);
   std::vector<std::string> masks;
   std::set<std::string> keys;
-  for (const auto& [problem, label, inputs] : config.combinations) {
+  for (const auto& [problem, label, inputs, options] : config.combinations) {
     if (masks.empty() || masks.back() != problem.mask) masks.push_back(problem.mask);
     keys.insert(key_of(problem));
     EXPECT_EQ(problem.seed, 3U) << "the default";
@@ -52,6 +52,22 @@ TEST(SweepConfig, TheCrossProductKeepsAMaskTogether) {
                                              "window(n=64)", "window(n=64)|shuffle(seed=1)"}));
   EXPECT_EQ(keys.size(), config.combinations.size());
   EXPECT_EQ(config.combinations.back().label, "window, shuffled");
+}
+
+TEST(SweepConfig, JoinedOnesKeepAMaskTogetherAndNothingTwice) {
+  const SweepConfig parts[] = {
+      parse(R"json({"masks": ["causal(n=32)", "window(n=32)"], "heads": 2})json"),
+      parse(R"json({"masks": ["window(n=32)", "causal(n=32)"], "pipelines": ["natural", "rcm"],
+                    "heads": 2, "repeats": 7})json")};
+  std::vector<std::string> order;
+  for (const auto& combination : joined(parts).combinations) {
+    const Problem& p = combination.problem;
+    order.push_back(p.mask + " " + p.pipeline);
+    EXPECT_EQ(combination.options.repeats.minimum, p.pipeline == "rcm" ? 7 : 5)
+        << "each keeps the repeats of its own file; of two alike the first stays";
+  }
+  EXPECT_EQ(order, (std::vector<std::string>{"causal(n=32) natural", "causal(n=32) rcm",
+                                             "window(n=32) natural", "window(n=32) rcm"}));
 }
 
 TEST(SweepConfig, SaysWhatIsWrong) {
@@ -156,14 +172,17 @@ TEST(Sweep, ARecordThatWasNotVerifiedDoesNotCountForASweepThatVerifies) {
   const test::TempDir dir;
   const auto path = dir / "r.jsonl";
   auto config = parse(kSmall);
-  config.options.scope = Scope::none;
+  const auto verify = [&](Scope scope) {
+    for (auto& combination : config.combinations) combination.options.scope = scope;
+  };
+  verify(Scope::none);
   EXPECT_EQ(run(config, path).measured, 4);
   EXPECT_EQ(run(config, path).measured, 0);
-  config.options.scope = Scope::automatic;
+  verify(Scope::automatic);
   EXPECT_EQ(run(config, path).measured, 4);
-  config.options.scope = Scope::whole;
+  verify(Scope::whole);
   EXPECT_EQ(run(config, path).measured, 0) << "a small result was compared as a whole";
-  config.options.scope = Scope::none;
+  verify(Scope::none);
   EXPECT_EQ(run(config, path).measured, 0) << "what is verified may be used without asking for it";
 }
 
@@ -244,6 +263,27 @@ TEST(Sweep, PassesAreAnAxis) {
       EXPECT_DOUBLE_EQ(r.flops, forward_flops * (both ? 3.5 : r.problem.pass == "bwd" ? 2.5 : 1));
     }
   }
+}
+
+TEST(Sweep, ScalesAreAnAxisAndReachEveryPath) {
+  const test::TempDir dir;
+  const auto path = dir / "r.jsonl";
+  const auto config = parse(R"json({
+    "masks": "window(n=70,window=3)|shuffle(seed=1)", "pipelines": "rcm", "pass": ["fwd", "both"],
+    "scales": [0.5, -1], "tiles": "16x16", "heads": 1, "head_dims": 16, "repeats": 1,
+    "min_time": 0})json");
+  const auto summary = run(config, path);
+  EXPECT_EQ(summary.measured, 4);
+  EXPECT_EQ(summary.failed + summary.mismatches, 0);
+  for (const Record& r : read_records(path)) {
+    EXPECT_EQ(r.status, "ok") << r.error;
+    EXPECT_TRUE(r.ordering.reordered);
+    EXPECT_NE(r.key.find(*r.problem.scale == 0.5 ? " scale=0.5 " : " scale=-1.0 "),
+              std::string::npos)
+        << r.key;
+  }
+  EXPECT_NE(error_of(R"json({"masks": "causal(n=8)", "scales": 1e39})json").find("'scales'"),
+            std::string::npos);
 }
 
 TEST(Sweep, AFailedCombinationIsARecord) {

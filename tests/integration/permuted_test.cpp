@@ -11,7 +11,7 @@
 #include "experiments/build_mask.hpp"
 #include "experiments/gradient_oracle.hpp"
 #include "experiments/oracle.hpp"
-#include "experiments/workload.hpp"
+#include "experiments/tensors.hpp"
 #include "integration/families.hpp"
 #include "reorder/error.hpp"
 #include "reorder/pipeline.hpp"
@@ -121,9 +121,10 @@ TEST_P(Permuted, EqualsTheNaturalOrder) {
                  .scale = {}},
                 attn::BlockMask::from_csr(to_attn(pattern), shape), "reference");
   ASSERT_EQ(oracle.compare(natural.o.view, natural.lse.view).mismatch, "");
-  const GradientOracle gradient_oracle(
-      pattern, in, {allocate_copy(natural.o), allocate_copy(natural.lse)},
-      1 / std::sqrt(static_cast<float>(kHeadDim)), Scope::whole, 0);
+  const GradientOracle gradient_oracle(pattern, reorder::transpose(pattern), in,
+                                       {allocate_copy(natural.o), allocate_copy(natural.lse)},
+                                       1 / std::sqrt(static_cast<float>(kHeadDim)), Scope::whole,
+                                       0);
 
   int ran = 0;
   for (const auto& pipeline_text : pipelines(registry)) {
