@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "experiments/sweep.hpp"
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <unordered_map>
@@ -57,6 +58,10 @@ class Masks {
   std::optional<Workload> workload_;
 };
 
+std::int64_t larger_side(const masks::Mask& mask) {
+  return std::max(mask.pattern.n_rows(), mask.pattern.n_cols());
+}
+
 }  // namespace
 
 std::vector<bool> finished(const SweepConfig& config, const std::vector<Record>& earlier,
@@ -86,7 +91,8 @@ SweepSummary run_sweep(const SweepConfig& config, RecordFile& file,
   const auto latest = by_key(file.earlier());
   Masks masks;
   for (std::size_t i = 0; i < config.combinations.size(); ++i) {
-    const auto& [problem, label, inputs, measure_options] = config.combinations[i];
+    const Combination& combination = config.combinations[i];
+    const Problem& problem = combination.problem;
     if (done[i]) {
       ++summary.skipped;
       count(summary, latest.at(key_of(problem))->status);
@@ -96,11 +102,18 @@ SweepSummary run_sweep(const SweepConfig& config, RecordFile& file,
       summary.interrupted = true;
       break;
     }
-    progress.begin((label.empty() ? problem.mask : label) + " · " + problem.pipeline + " · " +
-                   problem.backend);
+    progress.begin((combination.label.empty() ? problem.mask : combination.label) + " · " +
+                   problem.pipeline + " · " + problem.backend);
     Record record;
     try {
-      record = measure(problem, masks.get(problem.mask), registry, measure_options);
+      Workload& workload = masks.get(problem.mask);
+      const std::int64_t n = larger_side(workload.mask());
+      if (combination.max_n > 0 && n > combination.max_n) {
+        ++summary.too_large;
+        progress.done("left out: N is " + grouped(n) + ", max_n " + grouped(combination.max_n));
+        continue;
+      }
+      record = measure(problem, workload, registry, combination.options);
     } catch (const std::bad_alloc&) {
       record = failed_record(problem, "not enough memory");
     } catch (const attn::Error& error) {
@@ -114,8 +127,8 @@ SweepSummary run_sweep(const SweepConfig& config, RecordFile& file,
     } catch (const std::exception& error) {
       record = failed_record(problem, error.what());
     }
-    record.label = label;
-    record.inputs = inputs;
+    record.label = combination.label;
+    record.inputs = combination.inputs;
     file.append(record);
     ++summary.measured;
     count(summary, record.status);

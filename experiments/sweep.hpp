@@ -21,6 +21,7 @@ struct SweepSummary {
   int measured = 0;
   int mismatches = 0;  ///< among all records of this sweep, earlier ones too
   int failed = 0;
+  int too_large = 0;  ///< left out, without a record: above max_n
   int no_device = 0;  ///< left out, without a record: the backend cannot run here
   bool interrupted = false;
 };

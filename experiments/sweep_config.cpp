@@ -21,10 +21,10 @@ namespace experiments {
 namespace {
 
 const std::vector<std::string> kKeys = {
-    "masks",      "n",        "modifiers",   "pipelines", "backends",   "tiles",
-    "objectives", "budgets",  "cost_models", "dtypes",    "algorithms", "batch",
-    "heads",      "kv_heads", "head_dims",   "scales",    "seeds",      "pass",
-    "repeats",    "min_time", "verify",      "comment"};
+    "masks", "max_n",      "n",        "modifiers",   "pipelines", "backends",
+    "tiles", "objectives", "budgets",  "cost_models", "dtypes",    "algorithms",
+    "batch", "heads",      "kv_heads", "head_dims",   "scales",    "seeds",
+    "pass",  "repeats",    "min_time", "verify",      "comment"};
 
 template <class T>
 struct Limits {
@@ -227,9 +227,10 @@ SweepConfig parse_sweep_config(const Json& json, const std::string& where, const
     reader.fail(error.what());
   }
 
+  const auto max_n = reader.value<std::int64_t>("max_n", 0);
   std::vector<Combination> combinations;
   for (const auto& [mask, label] : masks_of(reader)) {
-    Combination first{.problem = defaults, .label = label, .options = options};
+    Combination first{.problem = defaults, .label = label, .options = options, .max_n = max_n};
     first.problem.mask = mask;
     combinations.push_back(first);
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <span>
 #include <string>
@@ -18,6 +19,7 @@ struct Combination {
   std::string label;
   std::vector<InputFile> inputs = {};  ///< as they were when the configuration was read
   MeasureOptions options = {};
+  std::int64_t max_n = 0;  ///< left out when the mask has more queries or keys; 0: never
 };
 
 /// A sweep as its configurations describe it, combinations of one mask side by side, each once.
@@ -30,6 +32,7 @@ struct SweepConfig {
 ///     {
 ///       "masks":      ["longformer(n={n})", {"mask": "peer:docs_mean1024", "label": "documents"}],
 ///       "n":          [1024, 4096],       what {n} in a mask stands for
+///       "max_n":      2048,               leave out masks of more queries or keys
 ///       "modifiers":  ["", "shuffle(seed=1)"],   put behind every mask
 ///       "pipelines":  ["natural", "rcm"],
 ///       "backends":   ["cpu"],
@@ -46,9 +49,9 @@ struct SweepConfig {
 ///       "repeats": 5, "min_time": 0.2, "verify": "auto"
 ///     }
 ///
-/// Each key but the last three takes one value or a list; the sweep is the cross product of all
-/// lists, each combination once. All are checked here, as far as that makes no mask, so that a
-/// misspelt name or a missing mask ends a sweep before it begins. `defaults` gives seed and
+/// Each key but max_n and the last three takes one value or a list; the sweep is the cross product
+/// of all lists, each combination once. All are checked here, as far as that makes no mask, so that
+/// a misspelt name or a missing mask ends a sweep before it begins. `defaults` gives seed and
 /// threads. An override "key=value" stands in for the key of the file, its value JSON or plain
 /// text: "backends=hopper", "n=[1024,4096]". Throws UsageError with a sentence that begins with the
 /// file's name, or reorder::Error{bad_file} for a mask's file.

@@ -83,6 +83,7 @@ ExitCode sweep(const SweepCommand& command) {
                 {"measured", summary.measured},
                 {"mismatches", summary.mismatches},
                 {"failed", summary.failed},
+                {"too_large", summary.too_large},
                 {"no_device", summary.no_device},
                 {"interrupted", summary.interrupted}});
   } else {
@@ -90,6 +91,7 @@ ExitCode sweep(const SweepCommand& command) {
               << count_text(summary.skipped, "there before") << ", "
               << count_text(summary.failed, "failed") << ", "
               << count_text(summary.mismatches, "wrong")
+              << (summary.too_large > 0 ? ", " + count_text(summary.too_large, "above max_n") : "")
               << (summary.no_device > 0 ? ", " + count_text(summary.no_device, "without a device")
                                         : "")
               << ", of " << summary.total << '\n';

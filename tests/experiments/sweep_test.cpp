@@ -41,7 +41,8 @@ TEST(SweepConfig, TheCrossProductKeepsAMaskTogether) {
   ASSERT_EQ(config.combinations.size(), (2U * 2 + 1 * 2) * 2 * 2);
   std::vector<std::string> masks;
   std::set<std::string> keys;
-  for (const auto& [problem, label, inputs, options] : config.combinations) {
+  for (const auto& combination : config.combinations) {
+    const Problem& problem = combination.problem;
     if (masks.empty() || masks.back() != problem.mask) masks.push_back(problem.mask);
     keys.insert(key_of(problem));
     EXPECT_EQ(problem.seed, 3U) << "the default";
@@ -284,6 +285,19 @@ TEST(Sweep, ScalesAreAnAxisAndReachEveryPath) {
   }
   EXPECT_NE(error_of(R"json({"masks": "causal(n=8)", "scales": 1e39})json").find("'scales'"),
             std::string::npos);
+}
+
+TEST(Sweep, LargerMasksThanMaxNAreLeftOutWithoutARecord) {
+  const test::TempDir dir;
+  const auto path = dir / "r.jsonl";
+  const auto config = parse(R"json({
+    "masks": ["causal(n=40)", "medusa(s=3,k=4)"], "max_n": 64, "backends": "reference",
+    "tiles": "16x16", "heads": 1, "head_dims": 8, "repeats": 1, "min_time": 0})json");
+  const auto summary = run(config, path);
+  EXPECT_EQ(summary.total, 2);
+  EXPECT_EQ(summary.measured, 1);
+  EXPECT_EQ(summary.too_large, 1) << "the tree has 120 nodes, of which its text says nothing";
+  EXPECT_EQ(read_records(path).size(), 1U);
 }
 
 TEST(Sweep, AFailedCombinationIsARecord) {
