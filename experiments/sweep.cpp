@@ -3,10 +3,10 @@
 
 #include <algorithm>
 #include <map>
-#include <optional>
 #include <unordered_map>
 
 #include "attn/error.hpp"
+#include "experiments/sweep_masks.hpp"
 #include "experiments/text.hpp"
 
 namespace experiments {
@@ -39,25 +39,6 @@ bool verified_enough(const Record& record, Scope wanted) {
   return wanted == Scope::whole ? v.scope == "whole" : v.scope != "none";
 }
 
-/// The mask of the combinations under way, made when it is first needed.
-class Masks {
- public:
-  /// Throws what masks::make throws, again for each combination of a mask that cannot be made.
-  Workload& get(const std::string& text) {
-    if (!workload_ || text != text_) {
-      workload_.reset();
-      workload_.emplace(masks::make(text), tensors_);
-      text_ = text;
-    }
-    return *workload_;
-  }
-
- private:
-  TensorCache tensors_;
-  std::string text_;
-  std::optional<Workload> workload_;
-};
-
 std::int64_t larger_side(const masks::Mask& mask) {
   return std::max(mask.pattern.n_rows(), mask.pattern.n_cols());
 }
@@ -89,7 +70,11 @@ SweepSummary run_sweep(const SweepConfig& config, RecordFile& file,
   summary.total = static_cast<int>(config.combinations.size());
   const auto done = finished(config, file.earlier(), options);
   const auto latest = by_key(file.earlier());
-  Masks masks;
+  std::vector<const Combination*> pending;
+  for (std::size_t i = 0; i < done.size(); ++i) {
+    if (!done[i]) pending.push_back(&config.combinations[i]);
+  }
+  SweepMasks masks(pending, registry, masks_ahead(pending));
   for (std::size_t i = 0; i < config.combinations.size(); ++i) {
     const Combination& combination = config.combinations[i];
     const Problem& problem = combination.problem;

@@ -178,7 +178,7 @@ def all_peers():
         Sdpa(),
         Cudnn(),
         Flex("flex", 128),
-        Flex("flex-64", 64),
+        Flex("flex-64", 64, options={"BLOCK_M": 64, "BLOCK_N": 64}),
         Flex("flex-tuned", 128, mode="max-autotune-no-cudagraphs"),
         Flex("flex-flash", 128, options={"BACKEND": "FLASH"}, needs="flash_attn.cute"),
         FlashInfer(),

@@ -8,6 +8,7 @@
 
 #include "experiments/exit_code.hpp"
 #include "experiments/support.hpp"
+#include "experiments/sweep_masks.hpp"
 #include "reorder/error.hpp"
 
 namespace experiments {
@@ -298,6 +299,35 @@ TEST(Sweep, LargerMasksThanMaxNAreLeftOutWithoutARecord) {
   EXPECT_EQ(summary.measured, 1);
   EXPECT_EQ(summary.too_large, 1) << "the tree has 120 nodes, of which its text says nothing";
   EXPECT_EQ(read_records(path).size(), 1U);
+}
+
+TEST(Sweep, MasksMadeAheadAreThoseThatWereAskedFor) {
+  auto config = parse(R"json({
+    "masks": ["causal(n=40)", "window(n=40)|shuffle(seed=1)", "causal(n=41)", "docs(n=50)"],
+    "pipelines": ["natural", "rcm"], "backends": "cpu", "heads": 1, "head_dims": 8})json");
+  std::vector<const Combination*> pending;
+  for (auto& combination : config.combinations) {
+    auto& mask = combination.problem.mask;
+    if (mask == "causal(n=41)") mask = "no/such/file.mtx";  // gone since the sweep was read
+    pending.push_back(&combination);
+  }
+  EXPECT_EQ(masks_ahead(pending), 0U) << "the cpu backend needs the CPUs itself";
+  for (const std::size_t ahead : {0U, 1U, 2U, 9U}) {
+    SweepMasks masks(pending, registry(), ahead);
+    for (const Combination* combination : pending) {
+      SCOPED_TRACE(combination->problem.mask + " " + std::to_string(ahead));
+      const Problem& p = combination->problem;
+      if (p.mask.starts_with("no/")) {
+        EXPECT_THROW((void)masks.get(p.mask), reorder::Error) << "for each of its combinations";
+        continue;
+      }
+      Workload& workload = masks.get(p.mask);
+      EXPECT_EQ(workload.mask().name, masks::make(p.mask).name);
+      const auto& ordered = workload.ordered(p, registry(), {});
+      EXPECT_EQ(ordered.facts.pipeline, p.pipeline);
+      EXPECT_EQ(&masks.get(p.mask), &workload);
+    }
+  }
 }
 
 TEST(Sweep, AFailedCombinationIsARecord) {
