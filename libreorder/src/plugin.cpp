@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <exception>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -64,9 +65,15 @@ class PluginStrategy final : public Strategy {
     std::vector<std::int32_t> rows(static_cast<std::size_t>(mask.n_rows), -1);
     std::vector<std::int32_t> cols(static_cast<std::size_t>(mask.n_cols), -1);
     std::array<char, 512> error{};
-    const std::int32_t status =
-        plugin_.order(&c_mask, params.text("params").c_str(), rows.data(), cols.data(),
-                      error.data(), error.size(), plugin_.user);
+    std::int32_t status = 0;
+    try {
+      status = plugin_.order(&c_mask, params.text("params").c_str(), rows.data(), cols.data(),
+                             error.data(), error.size(), plugin_.user);
+    } catch (const std::exception& thrown) {
+      throw Error(ErrorCode::plugin, std::string("the plugin threw: ") + thrown.what());
+    } catch (...) {  // whatever it is, it must not end the program that loaded the plugin
+      throw Error(ErrorCode::plugin, "the plugin threw what is no std::exception");
+    }
     if (status != 0) {
       error.back() = '\0';
       const std::string sentence(error.data());

@@ -110,6 +110,8 @@ TEST(Plugin, WhatDoesNotOrder) {
   };
   refuse("fails", ErrorCode::plugin, "bad: the plugin returned 42: 5 rows are one too many for me");
   refuse("fails_silently", ErrorCode::plugin, "bad: the plugin returned 43");
+  refuse("throws", ErrorCode::plugin, "bad: the plugin threw: no memory for the rows");
+  refuse("throws_a_number", ErrorCode::plugin, "bad: the plugin threw what is no std::exception");
   refuse("repeats", ErrorCode::not_a_permutation,
          "order of the rows is no permutation: index 0 stands at place 0 and again at place 1");
   refuse("forgets", ErrorCode::not_a_permutation,

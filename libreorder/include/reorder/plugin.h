@@ -32,8 +32,8 @@ typedef struct reorder_mask {
   const int32_t* col_indices; /* row_offsets[n_rows] */
   int32_t tile_rows;          /* the tile shape to pack for */
   int32_t tile_cols;
-  uint64_t seed;
-  int32_t threads;
+  uint64_t seed;   /* the same seed must give the same answer, on any number of threads */
+  int32_t threads; /* as many as may be used, at least 1 */
 } reorder_mask;
 
 typedef struct reorder_plugin_strategy {
@@ -43,9 +43,11 @@ typedef struct reorder_plugin_strategy {
   int32_t rectangular; /* non-zero when n_rows != n_cols is accepted */
 
   /* Writes rows_new_to_old[n_rows] and cols_new_to_old[n_cols]: the old index of what now stands
-   * at each place. The caller checks that both are permutations. Returns 0, or another number
-   * after writing a sentence of at most error_size - 1 characters to `error`. Must be safe to
-   * call from several threads at once, and must not throw, print or exit. */
+   * at each place. `params` is the text between the parentheses of "mine(fast)", "" without any,
+   * never null; a text that is no word stands in quotes, mine("a=1,b=2"). The caller checks that
+   * both are permutations. Returns 0, or another number after writing a sentence of at most
+   * error_size - 1 characters to `error`. Must be safe to call from several threads at once, and
+   * must not throw, print or exit. */
   int32_t (*order)(const reorder_mask* mask, const char* params, int32_t* rows_new_to_old,
                    int32_t* cols_new_to_old, char* error, size_t error_size, void* user);
   void* user; /* passed back to order */

@@ -3,6 +3,7 @@
 // A plugin that does one thing wrong; which, is said by BAD_PLUGIN at build time.
 #include <array>
 #include <cstdio>
+#include <stdexcept>
 #include <string_view>
 
 #include "reorder/plugin.h"
@@ -18,6 +19,8 @@ int32_t order(const reorder_mask* mask, const char*, int32_t* rows, int32_t* col
     return 42;
   }
   if (kCase == "fails_silently") return 43;
+  if (kCase == "throws") throw std::runtime_error("no memory for the rows");
+  if (kCase == "throws_a_number") throw 7;
   for (int32_t i = 0; i < mask->n_rows; ++i) rows[i] = i;
   for (int32_t j = 0; j < mask->n_cols; ++j) cols[j] = j;
   if (kCase == "repeats" && mask->n_rows > 1) rows[1] = 0;
