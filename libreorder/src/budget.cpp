@@ -20,7 +20,7 @@ Number all_of(std::string_view text, std::string_view whole) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error == std::errc::result_out_of_range) {
     throw Error(ErrorCode::invalid_argument,
-                "the budget '" + std::string(whole) + "' is a number out of range");
+                "the budget '" + std::string(whole) + "' holds a number too large to read");
   }
   if (error != std::errc{} || end != text.data() + text.size()) {
     throw Error(ErrorCode::syntax, "'" + std::string(whole) +

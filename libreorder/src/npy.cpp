@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "reorder/npy.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <charconv>
 #include <cstring>
@@ -169,6 +170,9 @@ std::vector<std::int32_t> read_text_indices(std::string_view text, const std::st
     const auto [stop, error] = std::from_chars(line.data(), line.data() + line.size(), value);
     if (error != std::errc() || stop != line.data() + line.size() || value < 0) {
       const std::string token(line.substr(0, 40));
+      if (std::any_of(token.begin(), token.end(), [](char c) { return c >= 0 && c < ' '; })) {
+        bad_file(source, "neither a .npy file nor text with an index a line");
+      }
       bad_file(source + ":" + std::to_string(line_number),
                "'" + token + "' is no index in [0, 2147483647]");
     }

@@ -212,7 +212,14 @@ Objective parse_objective(std::string_view text) {
     if (c == '{') c = '(';
     if (c == '}') c = ')';
   }
-  const Chain chain = parse_chain(call_text);
+  const Chain chain = [&] {
+    try {
+      return parse_chain(call_text);
+    } catch (const Error& error) {  // it would speak of the parentheses, which nobody wrote
+      throw Error(error.code(),
+                  "'" + std::string(text) + "' is no objective; one is written as tiles{128,128}");
+    }
+  }();
   if (chain.size() != 1) {
     throw Error(ErrorCode::syntax, "'" + std::string(text) + "' is more than one objective");
   }

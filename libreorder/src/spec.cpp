@@ -207,7 +207,12 @@ Value convert(const std::string& owner, const ParamSpec& spec, const std::string
   };
   if (std::holds_alternative<std::int64_t>(spec.fallback)) {
     const std::optional<std::int64_t> value = as_integer(text);
-    if (!value) throw Error(ErrorCode::syntax, what + " must be an integer, not '" + text + "'");
+    if (!value) {
+      // 1e20 is an integer too, but outside of any limits.
+      const std::optional<double> number = as_number(text);
+      if (number && std::trunc(*number) == *number) check(*number);
+      throw Error(ErrorCode::syntax, what + " must be an integer, not '" + text + "'");
+    }
     check(static_cast<double>(*value));
     return *value;
   }
@@ -218,6 +223,11 @@ Value convert(const std::string& owner, const ParamSpec& spec, const std::string
     return *value;
   }
   return text;
+}
+
+std::string at_most(std::size_t parameters) {
+  if (parameters == 0) return "no parameters";
+  return "at most " + std::to_string(parameters) + (parameters == 1 ? " parameter" : " parameters");
 }
 
 std::vector<std::string> names_of(std::span<const ParamSpec> specs) {
@@ -294,9 +304,8 @@ Params bind(const Call& call, std::span<const ParamSpec> specs) {
     if (argument.key.empty()) {
       index = next_positional++;
       if (index >= specs.size()) {
-        throw Error(ErrorCode::syntax,
-                    call.name + " takes at most " + std::to_string(specs.size()) +
-                        " parameters, but there are " + std::to_string(call.arguments.size()));
+        throw Error(ErrorCode::syntax, call.name + " takes " + at_most(specs.size()) + ", not " +
+                                           std::to_string(call.arguments.size()));
       }
     } else {
       while (index < specs.size() && specs[index].name != argument.key) ++index;

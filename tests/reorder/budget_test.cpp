@@ -36,7 +36,7 @@ TEST(Budget, OtherTextIsRefused) {
   }
   expect_error(ErrorCode::invalid_argument, "at least work:1",
                [] { (void)parse_budget("work:0"); });
-  expect_error(ErrorCode::invalid_argument, "out of range",
+  expect_error(ErrorCode::invalid_argument, "too large to read",
                [] { (void)parse_budget("work:9223372036854775808"); });
 }
 

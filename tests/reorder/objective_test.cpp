@@ -197,7 +197,8 @@ TEST(ParseObjective, SaysWhatIsWrong) {
                [] { (void)parse_objective("tiles_min{8,8,theta=1,lambda=-1}"); });
   expect_error(ErrorCode::syntax, "must be a number, not 'nan'",
                [] { (void)parse_objective("cost_model{8,8,nan}"); });
-  expect_error(ErrorCode::syntax, "at column", [] { (void)parse_objective("tiles{8,8"); });
+  expect_error(ErrorCode::syntax, "'tiles{8,8' is no objective; one is written as tiles{128,128}",
+               [] { (void)parse_objective("tiles{8,8"); });
 }
 
 TEST(Objective, RefusesWrongTilesAndSizes) {

@@ -94,7 +94,7 @@ TEST(Pipeline, TextsThatDoNotParse) {
   expect_error(ErrorCode::unknown_name, "there is no strategy 'rmc'; did you mean 'rcm'?",
                [&] { parse("natural|rmc"); });
   expect_error(ErrorCode::unknown_name, "did you mean 'best_of'?", [&] { parse("bestof(rcm)"); });
-  expect_error(ErrorCode::syntax, "rcm takes at most 0 parameters", [&] { parse("rcm(1)"); });
+  expect_error(ErrorCode::syntax, "rcm takes no parameters, not 1", [&] { parse("rcm(1)"); });
   expect_error(ErrorCode::invalid_argument, "theta is 0, but must be at least 1",
                [&] { parse("peel(0)"); });
   expect_error(ErrorCode::syntax, "needs at least one pipeline", [&] { parse("best_of()"); });

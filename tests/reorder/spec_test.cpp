@@ -91,7 +91,10 @@ TEST(Bind, SaysWhatIsWrong) {
   expect_error(ErrorCode::syntax, "rounds must be an integer, not '1.5'", [] { bound("f(1.5)"); });
   expect_error(ErrorCode::syntax, "rounds must be an integer, not 'x'", [] { bound("f(x)"); });
   expect_error(ErrorCode::syntax, "rounds is given twice", [] { bound("f(1,rounds=2)"); });
-  expect_error(ErrorCode::syntax, "at most 3 parameters, but there are 4",
+  expect_error(ErrorCode::invalid_argument,
+               "rounds is 99999999999999999999, but must be in [1, 100]",
+               [] { bound("f(99999999999999999999)"); });
+  expect_error(ErrorCode::syntax, "f takes at most 3 parameters, not 4",
                [] { bound("f(1,2,x,y)"); });
   expect_error(ErrorCode::syntax, "weight must be a number, not 'inf'",
                [] { bound("f(weight=inf)"); });
