@@ -30,8 +30,19 @@ struct Close {
 }
 
 bool can_be_replaced(const std::filesystem::path& file) {
-  const auto status = std::filesystem::status(file);
+  std::error_code unknown;  // of a folder that cannot be searched; opening tells the reason
+  const auto status = std::filesystem::status(file, unknown);
   return !std::filesystem::exists(status) || std::filesystem::is_regular_file(status);
+}
+
+/// What a link stands for: a rename would put the file in the place of the link.
+std::filesystem::path behind_links(std::filesystem::path file) {
+  constexpr int kMost = 40;  // as Linux, for a ring of links
+  std::error_code error;
+  for (int i = 0; i < kMost && std::filesystem::is_symlink(file, error); ++i) {
+    file = file.parent_path() / std::filesystem::read_symlink(file, error);
+  }
+  return file;
 }
 
 /// A name in the same folder that no other thread or process uses.
@@ -65,7 +76,8 @@ std::string read_file(const std::filesystem::path& file) {
 }
 
 OutputFile::OutputFile(std::filesystem::path file)
-    : file_(std::move(file)), target_(can_be_replaced(file_) ? name_beside(file_) : file_) {
+    : file_(behind_links(std::move(file))),
+      target_(can_be_replaced(file_) ? name_beside(file_) : file_) {
   stream_ = std::fopen(target_.c_str(), "wb");
   if (stream_ == nullptr) fail("cannot create", errno);
 }

@@ -89,6 +89,19 @@ TEST_F(FilesTest, AFullDiskLeavesTheOlderFile) {
   EXPECT_EQ(files_in_folder(), 1) << "a temporary file is left";
 }
 
+TEST_F(FilesTest, ALinkStaysALink) {
+  const auto link = folder_.path() / "link";
+  const auto second = folder_.path() / "second";
+  std::filesystem::create_symlink("a.txt", link);  // relative, and nothing is there yet
+  std::filesystem::create_symlink(link, second);
+  for (const char* bytes : {"new", "newer"}) {
+    write_file(second, bytes);
+    EXPECT_TRUE(std::filesystem::is_symlink(link) && std::filesystem::is_symlink(second));
+    EXPECT_EQ(read_file(file_), bytes);
+    EXPECT_EQ(files_in_folder(), 3);
+  }
+}
+
 TEST_F(FilesTest, WhatIsNoOrdinaryFileIsWrittenInPlace) {
   if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "this system has no /dev/full";
   // Through a link: a rename by mistake would replace the link and not the device.
