@@ -22,12 +22,6 @@ bool ends_with(std::string_view path, std::string_view ending) {
   return true;
 }
 
-[[noreturn]] void fail_ending(const std::filesystem::path& file) {
-  throw reorder::Error(
-      reorder::ErrorCode::bad_file,
-      file.string() + ": the file's name must end with " + std::string(kFileEndings));
-}
-
 }  // namespace
 
 Format format_of(std::string_view path) {
@@ -37,23 +31,25 @@ Format format_of(std::string_view path) {
   return Format::none;
 }
 
+void check_ending(const std::filesystem::path& file) {
+  if (format_of(file.string()) != Format::none) return;
+  throw reorder::Error(
+      reorder::ErrorCode::bad_file,
+      file.string() + ": the file's name must end with " + std::string(kFileEndings));
+}
+
 reorder::Csr read(const std::filesystem::path& file) {
-  switch (format_of(file.string())) {
-    case Format::matrix_market:
-      return read_matrix_market(*open_file(file));
-    case Format::scipy_npz:
-      return read_scipy_npz(reorder::read_file(file), file.string());
-    case Format::dense_npy:
-      return read_dense_npy(reorder::read_file(file), file.string());
-    case Format::none:
-      break;
-  }
-  fail_ending(file);
+  check_ending(file);
+  const Format format = format_of(file.string());
+  if (format == Format::matrix_market) return read_matrix_market(*open_file(file));
+  const std::string bytes = reorder::read_file(file);
+  return format == Format::scipy_npz ? read_scipy_npz(bytes, file.string())
+                                     : read_dense_npy(bytes, file.string());
 }
 
 void write(const std::filesystem::path& file, const reorder::CsrView& pattern) {
+  check_ending(file);
   const Format format = format_of(file.string());
-  if (format == Format::none) fail_ending(file);
   FileSink output(file);
   if (format == Format::scipy_npz) {
     write_scipy_npz(output, pattern);

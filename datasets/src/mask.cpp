@@ -143,6 +143,14 @@ const Generator& generator_named(const std::string& name) {
                        " (a file's name ends with " + std::string(kFileEndings) + ")");
 }
 
+std::string modifier_names() {
+  std::string names;
+  for (const Modifier& modifier : registry().modifiers) {
+    names += (names.empty() ? "" : ", ") + modifier.info.name;
+  }
+  return names;
+}
+
 Recipe parse(std::string_view text) {
   Recipe recipe;
   reorder::Chain chain;
@@ -156,7 +164,8 @@ Recipe parse(std::string_view text) {
     chain = reorder::parse_chain(text.substr(first.size() + 1));
   }
   for (const Call& call : chain) {
-    const Modifier& modifier = find_or_throw(registry().modifiers, call.name, "mask modifier", "");
+    const Modifier& modifier = find_or_throw(registry().modifiers, call.name, "mask modifier",
+                                             "; there are " + modifier_names());
     recipe.modifiers.emplace_back(&modifier, reorder::bind(call, modifier.info.params));
   }
   return recipe;

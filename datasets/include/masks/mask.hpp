@@ -27,7 +27,7 @@ struct GeneratorInfo {
   bool is_modifier = false;  ///< stands after a generator or a file: "causal|shuffle"
 };
 
-/// The generators of generators.def, then the modifiers (`shuffle`).
+/// The generators of generators.def, then the modifiers (`shuffle`, `transpose`).
 [[nodiscard]] const std::vector<GeneratorInfo>& generators();
 
 /// Makes a mask from text: a generator or a file, then modifiers.
@@ -51,6 +51,9 @@ void check(std::string_view text);
 /// by the file's ending. Values are ignored, but for explicit zeros of a .npy. Throws
 /// Error{bad_file} with path:line, or the path and what is wrong.
 [[nodiscard]] reorder::Csr read(const std::filesystem::path& file);
+
+/// Throws Error{bad_file} where `read` and `write` do not know the ending of the file's name.
+void check_ending(const std::filesystem::path& file);
 
 /// Writes by the file's ending, through a temporary file that is renamed when it is whole: a full
 /// disk leaves an older file as it was. Throws Error{bad_file}.
