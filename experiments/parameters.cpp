@@ -8,6 +8,7 @@
 #include "experiments/calibration.hpp"
 #include "experiments/exit_code.hpp"
 #include "experiments/text.hpp"
+#include "reorder/spec.hpp"
 
 namespace experiments {
 namespace {
@@ -161,7 +162,8 @@ void validate(const Problem& problem) {
   require(problem.heads >= 1, "heads", problem.heads, "at least 1");
   require(problem.head_dim >= 1, "head-dim", problem.head_dim, "at least 1");
   if (problem.scale && !std::isfinite(static_cast<float>(*problem.scale))) {
-    throw UsageError("scale is " + Json(*problem.scale).dump() + ", it must be a finite number");
+    throw UsageError("scale is " + reorder::to_string(reorder::Value(*problem.scale)) +
+                     ", it must be finite as a 32-bit float");
   }
   require(problem.kv_heads >= 1 && problem.heads % problem.kv_heads == 0, "kv-heads",
           problem.kv_heads, ("a divisor of heads, " + std::to_string(problem.heads)).c_str());

@@ -2,14 +2,19 @@
 #include "experiments/cli/app.hpp"
 
 #include <algorithm>
+#include <charconv>
+#include <filesystem>
 #include <iostream>
+#include <limits>
 #include <new>
+#include <system_error>
 
 #include "experiments/build_info.hpp"
 #include "experiments/cli/command.hpp"
 #include "experiments/environment.hpp"
 #include "experiments/plugins.hpp"
 #include "experiments/text.hpp"
+#include "reorder/files.hpp"
 
 namespace experiments {
 namespace {
@@ -59,8 +64,17 @@ std::string usage_sentence(const CLI::App& app, const CLI::ParseError& error) {
   return app.get_subcommands().front()->get_name() + ": " + error.what();
 }
 
+/// A sentence may hold what a file or a plugin held: a terminal would take control characters as
+/// orders.
+std::string printable(std::string text) {
+  for (char& c : text) {
+    if ((c >= 0 && c < ' ' && c != '\n') || c == '\x7f') c = '?';
+  }
+  return text;
+}
+
 ExitCode fail(const std::string& sentence, ExitCode code) {
-  std::cerr << "blockfill: " << sentence << std::endl;
+  std::cerr << "blockfill: " << printable(sentence) << std::endl;
   return code;
 }
 
@@ -92,25 +106,49 @@ CLI::Validator number_within(double low, double high) {
   return {check, ""};
 }
 
+CLI::Validator whole_within(std::uint64_t low, std::uint64_t high) {
+  const auto check = [low, high](std::string& text) {
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    const bool whole = error == std::errc{} && end == text.data() + text.size();
+    if (whole && value >= low && value <= high) return std::string();
+    return "'" + text + "' is not a whole number from " + std::to_string(low) + " to " +
+           std::to_string(high);
+  };
+  return {check, ""};
+}
+
+CLI::Validator one_of(std::vector<std::string> names) {
+  const auto check = [names = std::move(names)](std::string& text) {
+    if (std::find(names.begin(), names.end(), text) != names.end()) return std::string();
+    std::string all;
+    for (const auto& name : names) all += (all.empty() ? "there are " : ", ") + name;
+    return "no '" + text + "'" + did_you_mean_or(text, names, all);
+  };
+  return {check, ""};
+}
+
 CLI::Validator not_empty() {
   return {[](std::string& text) { return text.empty() ? "the file's name is empty" : ""; }, ""};
+}
+
+void require_creatable(const std::string& file) {
+  std::error_code unknown;
+  const auto status = std::filesystem::status(file, unknown);
+  using std::filesystem::file_type;
+  // Opening a pipe would wait for its reader, and closing it again would send it away.
+  if (status.type() == file_type::fifo || status.type() == file_type::character) return;
+  (void)reorder::OutputFile(file);  // gone again, for it is not committed
 }
 
 void add_common(CLI::App& command, CommonOptions& options) {
   command.add_flag("--json", options.json, "Print JSON and nothing else");
   command.add_option("--seed", options.seed, "Seed of orderings and of random tensors")
       ->capture_default_str()
-      ->check(CLI::Validator(
-          [](std::string& text) {
-            // strtoull takes a minus sign and wraps.
-            return text.find('-') == std::string::npos
-                       ? std::string()
-                       : "'" + text + "' is not a number from 0 to 18446744073709551615";
-          },
-          ""));
+      ->check(whole_within(0, std::numeric_limits<std::uint64_t>::max()));
   command.add_option("--threads", options.threads, "CPU threads, 0 for all")
       ->capture_default_str()
-      ->check(CLI::Range(0, 4096));
+      ->check(whole_within(0, 4096));
   command
       .add_option("--plugin", options.plugins,
                   "A shared object with strategies (may be repeated); also every .so in the "

@@ -55,6 +55,7 @@ ExitCode calibrate(const CalibrateCommand& command) {
   Calibration calibration;
   const bool known = std::filesystem::exists(command.output);
   if (known) calibration = read_calibration(command.output);
+  require_creatable(command.output);
 
   const BackendCost cost = calibrate_backend(options);
   add(calibration, cost);
@@ -96,10 +97,10 @@ void add_calibrate(CLI::App& app, Action& action) {
         add_attention_options(command, setting);
         command.add_option("-n", calibrate.options.n, "Tokens of the masks")
             ->capture_default_str()
-            ->check(CLI::Range(64, 1 << 20));
+            ->check(whole_within(64, 1 << 20));
         command.add_option("--repeats", calibrate.options.repeats.minimum, "Fewest timed rounds")
             ->capture_default_str()
-            ->check(CLI::Range(1, 1000000));
+            ->check(whole_within(1, 1000000));
         command
             .add_option("--min-time", calibrate.options.repeats.seconds, "Seconds of timed rounds")
             ->capture_default_str()

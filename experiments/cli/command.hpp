@@ -46,8 +46,17 @@ void add_common(CLI::App& command, CommonOptions& options);
 /// A check for CLI11's numbers: CLI::Range lets a NaN pass.
 [[nodiscard]] CLI::Validator number_within(double low, double high);
 
+/// The same for whole numbers: CLI::Range compares as doubles, and strtoull wraps a minus sign.
+[[nodiscard]] CLI::Validator whole_within(std::uint64_t low, std::uint64_t high);
+
+/// A check for a word out of a few, with the nearest of them.
+[[nodiscard]] CLI::Validator one_of(std::vector<std::string> names);
+
 /// A check for names of files that are written: "" would leave them out without a word.
 [[nodiscard]] CLI::Validator not_empty();
+
+/// Throws Error{bad_file} where no file can be made: told before minutes of work, not after.
+void require_creatable(const std::string& file);
 
 /// Adds a command whose options live as long as its action.
 template <class Options, class AddOptions>

@@ -39,7 +39,20 @@ std::vector<std::string> write_ordering(const std::filesystem::path& file,
   return {with(".rows").string(), with(".cols").string()};
 }
 
+/// What would fail only after the ordering, which may take minutes.
+void check_outputs(const ReorderOptions& options) {
+  for (const auto& file : {options.output, options.mask_output}) {
+    if (!file.empty()) require_creatable(file);
+  }
+  if (options.mask_output.empty()) return;
+  masks::check_ending(options.mask_output);
+  if (options.output == options.mask_output) {
+    throw UsageError("--output and --mask-output both name " + options.output);
+  }
+}
+
 ExitCode reorder_mask(const ReorderOptions& options) {
+  check_outputs(options);
   const auto registry = options.common.registry();
   Problem problem = options.problem;
   problem.seed = options.common.seed;

@@ -66,7 +66,7 @@ void add_run(CLI::App& app, Action& action) {
         add_attention_options(command, problem);
         command.add_option("--repeats", options.repeats.minimum, "Fewest timed rounds")
             ->capture_default_str()
-            ->check(CLI::Range(1, 1000000));
+            ->check(whole_within(1, 1000000));
         command.add_option("--min-time", options.repeats.seconds, "Seconds of timed rounds")
             ->capture_default_str()
             ->check(number_within(0, 3600));
@@ -81,7 +81,7 @@ void add_run(CLI::App& app, Action& action) {
             .add_option("--mask-build", options.mask_build,
                         "host, or device: the backend builds lists and bits from CSR in its memory")
             ->capture_default_str()
-            ->check(CLI::IsMember({"host", "device"}));
+            ->check(one_of({"host", "device"}));
         command
             .add_option("-o,--output", options.output, "Append the record to this JSON Lines file")
             ->type_name("FILE")

@@ -181,7 +181,10 @@ TEST(Cli, UsageErrors) {
   expect_error(run_blockfill(2, {"fill", "causal(n=8)", "--threads", "-1"}), "--threads");
   expect_error(run_blockfill(2, {"run", "causal(n=8)", "--head-dim", "0"}), "head-dim is 0");
   expect_error(run_blockfill(2, {"run", "causal(n=8)", "--pass", "bdw"}), "did you mean 'bwd'?");
-  expect_error(run_blockfill(2, {"run", "causal(n=8)", "--mask-build", "gpu"}), "--mask-build");
+  expect_error(run_blockfill(2, {"run", "causal(n=8)", "--mask-build", "gpu"}),
+               "--mask-build: no 'gpu'; there are host, device\n");
+  expect_error(run_blockfill(2, {"run", "causal(n=8)", "--mask-build", "devize"}),
+               "--mask-build: no 'devize'; did you mean 'device'?\n");
   expect_error(run_blockfill(2, {"run", "causal(n=8)", "--mask-build", "device"}),
                "backend cpu computes on the host");
   expect_error(run_blockfill(2, {"run", "causal(n=8)", "--tile", "100x100"}), "multiples of 8");
@@ -202,7 +205,17 @@ TEST(Cli, UsageErrors) {
   expect_error(run_blockfill(2, {"nosuchcommand"}),
                "no command 'nosuchcommand'; `blockfill --help` lists them\n");
   expect_error(run_blockfill(2, {"--jsn"}), "blockfill: unexpected argument '--jsn'");
-  expect_error(run_blockfill(2, {"fill", "causal(n=8)", "--seed", "-1"}), "'-1' is not a number");
+  for (const char* seed : {"-1", "18446744073709551616", "1.5", "0x10"}) {
+    expect_error(run_blockfill(2, {"fill", "causal(n=8)", "--seed", seed}),
+                 "fill: --seed: '" + std::string(seed) +
+                     "' is not a whole number from 0 to 18446744073709551615\n");
+  }
+  expect_error(run_blockfill(2, {"run", "causal(n=8)", "--repeats", "1.5"}),
+               "--repeats: '1.5' is not a whole number from 1 to 1000000\n");
+  for (const char* scale : {"nan", "inf", "1e+39"}) {
+    expect_error(run_blockfill(2, {"run", "causal(n=8)", "--scale", scale}),
+                 "scale is " + std::string(scale) + ", it must be finite");
+  }
   expect_error(run_blockfill(2, {"run", "causal(n=8)", "-o", ""}), "the file's name is empty");
   expect_error(run_blockfill(2, {"reorder", "causal(n=8)", "-p", "rcm", "-o", ""}),
                "the file's name is empty");
@@ -223,6 +236,35 @@ TEST(Cli, Failures) {
       run_blockfill(1, {"fill", "--plugin", "/no/a.so", "causal(n=8)", "--plugin", "/no/b.so"}),
       "/no/a.so");
   expect_error(run_blockfill(1, {"table", (dir / "none.jsonl").string()}), "none.jsonl");
+}
+
+TEST(Cli, AnOutputThatCannotBeWrittenIsToldBeforeTheWork) {
+  const TempDir dir;
+  const auto missing = (dir / "none" / "out.npy").string();
+  const auto order = (dir / "order.npy").string();
+  // The mask cannot be read either: whichever is told was looked at first.
+  const std::vector<std::string> reorder = {"reorder", "no/such/mask.mtx", "-p", "rcm"};
+  const auto fails_with = [&](int code, std::vector<std::string> more, const std::string& part) {
+    more.insert(more.begin(), reorder.begin(), reorder.end());
+    expect_error(run_blockfill(code, more), part);
+  };
+  fails_with(1, {"-o", missing}, missing + ": cannot create: No such file or directory");
+  fails_with(1, {"--mask-output", missing}, missing + ": cannot create");
+  fails_with(1, {"-o", dir.path().string()}, "cannot create: Is a directory");
+  fails_with(1, {"--mask-output", order + ".csv"}, "the file's name must end with .mtx");
+  fails_with(2, {"-o", order, "--mask-output", order}, "both name " + order);
+  fails_with(1, {"-o", "/dev/null", "--mask-output", order}, "no/such/mask.mtx: cannot open");
+  const auto calibration = (dir / "none" / "machine.json").string();
+  expect_error(run_blockfill(1, {"calibrate", "-o", calibration}), calibration + ": cannot create");
+}
+
+TEST(Cli, MessagesHoldNoControlCharacters) {
+  expect_error(run_blockfill(2, {"fill", "docs(n=5\x1b[31m)"}), "not '5?[31m'\n");
+  const TempDir dir;
+  const auto archive = (dir / "order.npz").string();
+  test::spit(archive, std::string("PK\x03\x04\x14\0\n", 7));
+  expect_error(run_blockfill(1, {"reorder", "causal(n=8)", "-p", "file(" + archive + ")"}),
+               "order.npz: neither a .npy file nor text with an index a line\n");
 }
 
 TEST(Cli, DoctorReportsABadPluginFolder) {
