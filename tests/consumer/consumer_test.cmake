@@ -36,6 +36,14 @@ foreach(component reorder attn)
   run(${WORK}/consumer_${component}/consumer)
   message(STATUS "${component} by CMake: ${output}")
 
+  # A component that is not there is named.
+  execute_process(COMMAND ${CMAKE_COMMAND} -S ${SOURCE}/tests/consumer -B ${WORK}/consumer_masks -G Ninja
+                          -DCMAKE_CXX_COMPILER=${CXX} -DCMAKE_PREFIX_PATH=${WORK}/elsewhere -DCOMPONENT=masks
+                  RESULT_VARIABLE status OUTPUT_QUIET ERROR_VARIABLE message)
+  if(status EQUAL 0 OR NOT message MATCHES "no[ \n]+component[ \n]+'masks'")
+    message(FATAL_ERROR "asking for a component that does not exist said:\n${message}")
+  endif()
+
   # No CUDA and no sibling library in what the program loads.
   run(ldd ${WORK}/consumer_${component}/consumer)
   if(output MATCHES "cuda|nvidia" OR (component STREQUAL reorder AND output MATCHES "blockfill_attn"))
