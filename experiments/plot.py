@@ -103,6 +103,9 @@ def family_of(mask):
     return Path(name).name
 
 
+RECORD_KEYS = {"key", "status", "problem", "ms"}
+
+
 def read_records(files):
     latest = {}
     for file in files:
@@ -110,14 +113,18 @@ def read_records(files):
             lines = Path(file).read_text(encoding="utf-8").splitlines()
         except OSError as error:
             fail(f"{file}: {error.strerror}")
+        except UnicodeDecodeError:
+            fail(f"{file}: no text, so no results of blockfill")
         for number, line in enumerate(lines, 1):
             try:
                 record = json.loads(line)
-                latest[record["key"]] = record
-            except (json.JSONDecodeError, KeyError, TypeError):
+            except json.JSONDecodeError:
                 if number == len(lines):
                     continue  # torn by an interruption
+                record = None
+            if not isinstance(record, dict) or not record.keys() >= RECORD_KEYS:
                 fail(f"{file}:{number}: not a record")
+            latest[record["key"]] = record
     return [r for r in latest.values() if r["status"] == "ok" and r["ms"]]
 
 
@@ -407,7 +414,10 @@ def command_demo(args):
                 maps.append(Path(folder) / f"{len(maps)}.npy")
                 command = [args.program, "fill", p["mask"], "--pipeline", pipeline, "--tiles",
                            p["tile"], "--seed", str(p["seed"]), "--map", str(maps[-1])]
-                run = subprocess.run(command, capture_output=True, text=True, check=False)
+                try:
+                    run = subprocess.run(command, capture_output=True, text=True, check=False)
+                except OSError as error:
+                    fail(f"{args.program}: {error.strerror}")
                 if run.returncode != 0:
                     fail(run.stderr.strip() or f"{args.program} returned {run.returncode}")
             slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
@@ -428,9 +438,9 @@ def command_pareto(args):
         try:
             records += [json.loads(line) for line in
                         Path(file).read_text(encoding="utf-8").splitlines()]
-        except (OSError, json.JSONDecodeError) as error:
+        except (OSError, ValueError) as error:  # not there, no text or no JSON
             fail(f"{file}: {error}")
-    if not records or "results" not in records[0]:
+    if not all(isinstance(r, dict) and "results" in r for r in records) or not records:
         fail("no results of orderings_table.py in the files")
     best = [min(r["tiles"] for r in record["results"].values()) for record in records]
     names = [n for n in records[0]["results"] if n != "natural"]
