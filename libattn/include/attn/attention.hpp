@@ -31,7 +31,7 @@ void validate(const BackwardArgs& args, const BlockMask& mask);
 void gather_rows(const TensorView& source, std::span<const std::int32_t> new_to_old,
                  const TensorView& destination, int threads = 1);
 
-/// destination[b, h, new_to_old[i], :] = source[b, h, i, :]: O and LSE back to the caller's order.
+/// destination[b, h, new_to_old[i], :] = source[b, h, i, :]: O and LSE back. Throws as gather_rows.
 void scatter_rows(const TensorView& source, std::span<const std::int32_t> new_to_old,
                   const TensorView& destination, int threads = 1);
 

@@ -55,7 +55,7 @@ class SplitMask {
 /// of neighbouring ones. A row tile of d distinct keys visits ⌈d / block_n⌉ tiles.
 class GatheredMask {
  public:
-  /// O(n_q + nnz log) time. Throws as SplitMask::from_csr.
+  /// O(n_q + nnz log d) time, d the most pairs of a row of tiles. Throws as SplitMask::from_csr.
   [[nodiscard]] static GatheredMask from_csr(const CsrPattern& pattern, TileShape tile,
                                              int threads = 1);
 

@@ -77,10 +77,10 @@ class Csr {
   std::vector<std::int32_t> col_indices_;
 };
 
-/// Columns become rows. Linear time; the result is sorted.
+/// Columns become rows. O(n_rows + n_cols + nnz); the result is sorted.
 [[nodiscard]] Csr transpose(const CsrView& pattern);
 
-/// Whether entry (i, j) is present exactly when (j, i) is. False for rectangular patterns.
+/// Whether entry (i, j) is present exactly when (j, i) is; false for rectangular patterns. O(nnz).
 [[nodiscard]] bool is_symmetric(const CsrView& pattern);
 
 /// What `symmetrize` does with the entries (i, i).

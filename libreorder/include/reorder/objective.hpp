@@ -54,7 +54,7 @@ struct TileCounts {
 /// and the same over columns. O(n log n + nnz).
 [[nodiscard]] std::int64_t tile_lower_bound(const CsrView& pattern, Tile tile);
 
-/// Envelope measures of an ordered pattern, as bandwidth-reducing orderings report them.
+/// Envelope measures, as bandwidth-reducing orderings report them. O(n + nnz); throws as evaluate.
 struct EnvelopeStats {
   std::int64_t bandwidth = 0;  ///< max |i − j| over entries
   std::int64_t profile = 0;    ///< Σᵢ (i − first column ≤ i of row i)
@@ -76,9 +76,9 @@ struct Objective {
 
   Kind kind = Kind::tiles;
   Tile tile;
-  std::int64_t theta = 1;
-  double lambda = 0;
-  double t_full = 1;
+  std::int64_t theta = 1;  ///< entries, of tiles_min
+  double lambda = 0;       ///< tiles an entry, of tiles_min
+  double t_full = 1;       ///< of cost_model, as the three below; a calibration counts in ms
   double t_partial = 1;
   double t_row = 0;
   double t_gather = 0;
@@ -96,7 +96,7 @@ void validate(const Objective& objective);
 [[nodiscard]] Objective parse_objective(std::string_view text);
 [[nodiscard]] std::string to_string(const Objective& objective);
 
-/// The objective's value; lower is better. O(n_rows + nnz).
+/// The objective's value; lower is better. O(n_rows + nnz). Throws as `validate` and `count_tiles`.
 [[nodiscard]] double evaluate(const Objective& objective, const CsrView& pattern,
                               const Ordering& ordering);
 
