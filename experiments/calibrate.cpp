@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <limits>
 #include <memory>
 #include <numeric>
 #include <random>
@@ -15,6 +16,7 @@
 #include "experiments/gpu.hpp"
 #include "experiments/operands.hpp"
 #include "experiments/parameters.hpp"
+#include "experiments/tensor_cache.hpp"
 #include "masks/mask.hpp"
 #include "reorder/pipeline.hpp"
 
@@ -37,6 +39,12 @@ constexpr const char* kMasks[] = {
     "trees(n={n},nodes=64,seed=1)",
     "knn(n={n},k=16,seed=1)|shuffle(seed=1)",
 };
+// Of a sixteenth of the tokens: what a call costs by itself.
+constexpr const char* kSmallMasks[] = {
+    "dense(n={n})",
+    "causal(n={n})",
+    "window(n={n},window=16)",
+};
 // Read through a random order as well.
 constexpr const char* kGathered[] = {
     "window(n={n},window=256)",
@@ -48,6 +56,7 @@ constexpr const char* kOrdered[] = {
     "knn(n=16384,k=16,seed=1)|shuffle(seed=1)",
     "rmat(n=16384,edges=16,seed=1)|shuffle(seed=1)",
 };
+constexpr int kSmaller = 16;
 constexpr std::int64_t kWorkOfAnOrdering = 250'000'000;
 
 std::string sized(std::string text, int n) {
@@ -70,7 +79,9 @@ double cpu_seconds() {
 
 /// One mask, ready to run in its own order and, where asked for, through a random one.
 struct Subject {
-  CostPoint point;  ///< counts of all heads
+  CostPoint point;  ///< tiles of all heads
+  CostPoint walk;   ///< what a call goes through
+  const Operands* operands = nullptr;
   std::unique_ptr<attn::Plan> plan;
   std::unique_ptr<attn::Plan> through_orders;
 };
@@ -86,11 +97,12 @@ class Bench {
   }
 
   BackendCost run() {
-    for (const char* text : kMasks) add(text);
+    for (const char* text : kMasks) add(text, options_.n);
+    for (const char* text : kSmallMasks) add(text, std::max(options_.n / kSmaller, 1));
     std::vector<std::function<double()>> arms;
-    for (const Subject& subject : subjects_) arms.push_back(timed(*subject.plan));
+    for (const Subject& subject : subjects_) arms.push_back(timed(*subject.plan, subject));
     for (const Subject& subject : subjects_) {
-      if (subject.through_orders) arms.push_back(timed(*subject.through_orders));
+      if (subject.through_orders) arms.push_back(timed(*subject.through_orders, subject));
     }
     tell("timing " + std::to_string(arms.size()) + " calls in turns");
     const auto samples = interleave(arms, options_.repeats);
@@ -106,21 +118,17 @@ class Bench {
     return static_cast<double>(options_.setting.batch) * options_.setting.heads;
   }
 
-  void add(const char* text) {
-    const std::string name = sized(text, options_.n);
+  void add(const char* text, int n) {
+    const std::string name = sized(text, n);
     tell(name);
     const Problem& setting = options_.setting;
     const masks::Mask mask = masks::make(name);
     const auto pattern = mask.pattern.view();
-    if (subjects_.empty()) {
-      const Inputs inputs = make_inputs(setting, pattern);
-      operands_ = allocate_operands(backend_, inputs);
-      copy_in(backend_, inputs, operands_);
-    }
+    Operands& operands = tensors_.get(setting, pattern, backend_).operands;
     const reorder::Tile tile = parse_tile(setting.tile);
     const auto built =
         attn::BlockMask::from_csr(to_attn(pattern), tile_shape(tile), setting.threads);
-    if (const auto why = backend_.supports(operands_.args(), built)) {
+    if (const auto why = backend_.supports(operands.args(), built)) {
       throw attn::Error(attn::ErrorCode::unsupported, "backend " + setting.backend + ": " + *why);
     }
     attn::PrepareOptions options;
@@ -129,36 +137,47 @@ class Bench {
     subject.point = {.full = heads() * static_cast<double>(built.full_count()),
                      .partial = heads() * static_cast<double>(built.partial_count()),
                      .rows = heads() * built.row_tiles()};
+    const attn::Walk walk = backend_.walk(tile_shape(tile), setting.head_dim);
+    subject.walk = count_walk(pattern, reorder::Ordering::identity(pattern.n_rows, pattern.n_cols),
+                              walk, heads());
+    subject.operands = &operands;
     subject.plan = backend_.prepare(built, options);
-    operands_.reserve_workspace(backend_, *subject.plan);
+    operands.reserve_workspace(backend_, *subject.plan);
     const auto* const end = std::end(kGathered);
-    if (std::find(std::begin(kGathered), end, std::string_view(text)) != end) {
+    const bool large = n == options_.n;
+    if (large && std::find(std::begin(kGathered), end, std::string_view(text)) != end) {
       std::vector<std::int32_t> order(static_cast<std::size_t>(pattern.n_rows));
       std::iota(order.begin(), order.end(), 0);
       std::mt19937_64 random(setting.seed);
       std::shuffle(order.begin(), order.end(), random);
       options.q_order = options.kv_order = order;
       subject.through_orders = backend_.prepare(built, options);
-      operands_.reserve_workspace(backend_, *subject.through_orders);
+      operands.reserve_workspace(backend_, *subject.through_orders);
     }
     subjects_.push_back(std::move(subject));
   }
 
-  std::function<double()> timed(const attn::Plan& plan) const {
-    return
-        [this, &plan] { return backend_.time([&] { plan.forward(operands_.args()); }, 1).front(); };
+  std::function<double()> timed(const attn::Plan& plan, const Subject& subject) const {
+    return [this, &plan, operands = subject.operands] {
+      return backend_.time([&] { plan.forward(operands->args()); }, 1).front();
+    };
   }
 
   BackendCost result(const std::vector<std::vector<double>>& samples) const {
+    // Small masks would bend the plane that orderings are judged by.
     std::vector<CostPoint> points;
+    std::vector<CostPoint> walks;
     std::vector<double> gather;
     std::size_t ordered = subjects_.size();
     for (std::size_t i = 0; i < subjects_.size(); ++i) {
+      const double ms = fastest_ms(samples[i]);
+      walks.push_back(subjects_[i].walk);
+      walks.back().ms = ms;
+      if (i >= std::size(kMasks)) continue;
       points.push_back(subjects_[i].point);
-      points.back().ms = fastest_ms(samples[i]);
+      points.back().ms = ms;
       if (!subjects_[i].through_orders) continue;
-      gather.push_back((fastest_ms(samples[ordered]) - points.back().ms) /
-                       (heads() * 4 * options_.n));
+      gather.push_back((fastest_ms(samples[ordered]) - ms) / (heads() * 4 * options_.n));
       ++ordered;
     }
     const CostFit fit = fit_costs(points);
@@ -175,7 +194,8 @@ class Bench {
     cost.t_gather = std::max(summarize(gather).median * 1e-3, 0.0);  // it turns s into ms
     cost.r2 = fit.r2;
     cost.worst = fit.worst;
-    cost.masks = static_cast<int>(points.size());
+    cost.masks = static_cast<int>(walks.size());
+    cost.call = fit_calls(walks, backend_.walk(tile_shape(parse_tile(p.tile)), p.head_dim));
     cost.device = environment().cpu;
     if (backend_.info().device_memory) {
       if (const auto gpu = find_gpu()) cost.device = gpu->name;
@@ -186,7 +206,7 @@ class Bench {
 
   const CalibrateOptions& options_;
   const attn::Backend& backend_;
-  Operands operands_;
+  TensorCache tensors_{std::numeric_limits<std::size_t>::max()};  ///< all are timed in turns
   std::vector<Subject> subjects_;
 };
 

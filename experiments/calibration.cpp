@@ -40,11 +40,22 @@ void check(const std::filesystem::path& file, const Calibration& calibration) {
     require(file, place + "t_row", c.t_row);
     require(file, place + "t_gather", c.t_gather);
     if (c.t_full + c.t_partial == 0) fail(file, place + "t_full and t_partial are both 0");
-    try {
-      (void)parse_tile(c.tile);
-    } catch (const std::exception& error) {
-      fail(file, place + "tile: " + error.what());
-    }
+    const auto require_tile = [&](const std::string& name, const std::string& text) {
+      try {
+        (void)parse_tile(text);
+      } catch (const std::exception& error) {
+        fail(file, place + name + ": " + error.what());
+      }
+    };
+    require_tile("tile", c.tile);
+    if (!c.call) continue;
+    require_tile("call.part", c.call->part);
+    require_tile("call.step", c.call->step);
+    require(file, place + "call.t_call", c.call->t_call);
+    require(file, place + "call.t_full", c.call->t_full);
+    require(file, place + "call.t_partial", c.call->t_partial);
+    require(file, place + "call.t_step", c.call->t_step);
+    require(file, place + "call.t_row", c.call->t_row);
   }
 }
 

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "experiments/call_cost.hpp"
 #include "experiments/environment.hpp"
 #include "experiments/fields.hpp"
 #include "experiments/problem.hpp"
@@ -16,7 +18,7 @@ namespace experiments {
 inline constexpr int kCalibrationVersion = 1;
 
 /// What tiles and moved rows cost one backend in one setting: milliseconds of a call for each pair
-/// of batch element and head.
+/// of batch element and head. Tiles are what orderings count; `call` says what a call takes.
 struct BackendCost {
   std::string backend;
   std::string dtype;
@@ -25,12 +27,13 @@ struct BackendCost {
   int threads = 0;
   double t_full = 0;
   double t_partial = 0;
-  double t_row = 0;     ///< a row of tiles
-  double t_gather = 0;  ///< a row of Q, K, V or O that is read or written out of its place
-  double r2 = 0;        ///< of the fit
-  double worst = 0;     ///< the largest relative residual of the fit
-  int masks = 0;        ///< that were measured
-  std::string device;   ///< CPU or GPU
+  double t_row = 0;              ///< a row of tiles
+  double t_gather = 0;           ///< a row of Q, K, V or O that is read or written out of its place
+  double r2 = 0;                 ///< of the fit
+  double worst = 0;              ///< the largest relative residual of the fit
+  int masks = 0;                 ///< that were measured
+  std::optional<CallCost> call;  ///< the finer model, for predictions; absent in older files
+  std::string device;            ///< CPU or GPU
   std::string time;
 };
 
@@ -49,6 +52,7 @@ void fields(T& c, Visit&& visit) {
   visit("r2", c.r2);
   visit("worst", c.worst);
   visit("masks", c.masks);
+  visit("call", c.call);
   visit("device", c.device);
   visit("time", c.time);
 }

@@ -10,21 +10,23 @@
 namespace experiments {
 
 CostFit fit_costs(std::span<const CostPoint> points) {
+  constexpr Eigen::Index kTerms = 5;
   const auto n = static_cast<Eigen::Index>(points.size());
   // Each row divided by its time: what is left over is a relative error.
-  Eigen::MatrixX3d features(n, 3);
+  Eigen::Matrix<double, Eigen::Dynamic, kTerms> features(n, kTerms);
   for (Eigen::Index i = 0; i < n; ++i) {
     const CostPoint& p = points[static_cast<std::size_t>(i)];
-    features.row(i) = Eigen::RowVector3d(p.full, p.partial, p.rows) / p.ms;
+    features.row(i) << p.full, p.partial, p.steps, p.rows, p.calls;
+    features.row(i) /= p.ms;
   }
   const Eigen::VectorXd ones = Eigen::VectorXd::Ones(n);
 
-  // Three unknowns: the best of all subsets whose solution is not negative is the exact answer.
-  Eigen::Vector3d best = Eigen::Vector3d::Zero();
+  // Few unknowns: the best of all subsets whose solution is not negative is the exact answer.
+  Eigen::Vector<double, kTerms> best = Eigen::Vector<double, kTerms>::Zero();
   double best_error = std::numeric_limits<double>::infinity();
-  for (unsigned subset = 7; subset > 0; --subset) {
+  for (unsigned subset = (1U << kTerms) - 1; subset > 0; --subset) {
     std::vector<Eigen::Index> columns;
-    for (Eigen::Index c = 0; c < 3; ++c) {
+    for (Eigen::Index c = 0; c < kTerms; ++c) {
       if ((subset >> c & 1U) != 0) columns.push_back(c);
     }
     const Eigen::MatrixXd chosen = features(Eigen::all, columns);
@@ -38,7 +40,11 @@ CostFit fit_costs(std::span<const CostPoint> points) {
     }
   }
 
-  CostFit fit{.t_full = best(0), .t_partial = best(1), .t_row = best(2)};
+  CostFit fit{.t_full = best(0),
+              .t_partial = best(1),
+              .t_step = best(2),
+              .t_row = best(3),
+              .t_call = best(4)};
   double mean = 0;
   for (const CostPoint& p : points) mean += p.ms / static_cast<double>(n);
   double spread = 0;

@@ -27,6 +27,17 @@ std::string microseconds(double ms) {
   return three_digits(1e3 * ms) + " µs";
 }
 
+std::string describe(const CallCost& c) {
+  const std::string steps =
+      c.step == c.part ? "" : ", " + microseconds(c.t_step) + " a step of " + c.step;
+  return labelled("a call", microseconds(c.t_call) + ", and for each head " +
+                                microseconds(c.t_full) + " a full " + c.part + ", " +
+                                microseconds(c.t_partial) + " a partial one" + steps + ", " +
+                                microseconds(c.t_row) + " a row") +
+         labelled("fit", "R² " + fixed(c.r2, 4) + ", worst residual " + fixed(100 * c.worst, 1) +
+                             "%, for `predict`");
+}
+
 std::string describe(const BackendCost& c) {
   return c.backend + ", " + c.dtype + ", D=" + std::to_string(c.head_dim) + ", " +
          std::to_string(c.threads) + (c.threads == 1 ? " thread, " : " threads, ") + c.device +
@@ -37,6 +48,7 @@ std::string describe(const BackendCost& c) {
                   three_digits(1e6 * c.t_gather) + " ns a row of Q, K, V or O out of its place") +
          labelled("fit", std::to_string(c.masks) + " masks, R² " + fixed(c.r2, 4) +
                              ", worst residual " + fixed(100 * c.worst, 1) + "%") +
+         (c.call ? describe(*c.call) : "") +
          (c.r2 < kPoorFit ? labelled("careful", "the fit explains little: was the machine busy?")
                           : "");
 }

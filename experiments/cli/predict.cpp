@@ -31,13 +31,17 @@ Prediction predict(const BackendCost& cost, double heads, const reorder::CsrView
   reorder::Objective with_moves = objective_of(cost);
   reorder::Objective alone = with_moves;
   alone.t_gather = 0;
-  const auto ms = [&](const reorder::Objective& objective, const reorder::Ordering& order) {
+  const auto plane = [&](const reorder::Objective& objective, const reorder::Ordering& order) {
     return heads * reorder::evaluate(objective, pattern, order);
   };
-  Prediction p{.natural = ms(alone, reorder::Ordering::identity(pattern.n_rows, pattern.n_cols)),
-               .alone = ms(alone, ordering),
-               .with_moves = ms(with_moves, ordering),
+  const auto ms = [&](const reorder::Ordering& order) {
+    return cost.call ? predict(*cost.call, pattern, order, heads) : plane(alone, order);
+  };
+  const double moves = plane(with_moves, ordering) - plane(alone, ordering);
+  Prediction p{.natural = ms(reorder::Ordering::identity(pattern.n_rows, pattern.n_cols)),
+               .alone = ms(ordering),
                .break_even_calls = {}};
+  p.with_moves = p.alone + moves;
   const double saved = p.natural - p.with_moves;
   if (saved > 0) {
     p.break_even_calls =
@@ -84,9 +88,10 @@ ExitCode predict_call(const PredictOptions& options) {
     return ExitCode::ok;
   }
   std::cout << describe(mask) << describe(facts, result.report.seconds)
-            << labelled("cost model", cost.backend + ", " + cost.device + ", R² " +
-                                          fixed(cost.r2, 4) + ", worst mask off by " +
-                                          fixed(100 * cost.worst, 0) + "%")
+            << labelled("cost model",
+                        cost.backend + ", " + cost.device + ", R² " +
+                            fixed(cost.call ? cost.call->r2 : cost.r2, 4) + ", worst mask off by " +
+                            fixed(100 * (cost.call ? cost.call->worst : cost.worst), 0) + "%")
             << "\npredicted, each call\n"
             << labelled("natural order", three_digits(p.natural) + " ms");
   if (!facts.reordered) return ExitCode::ok;

@@ -79,6 +79,10 @@ std::size_t Plan::backward_workspace(const BackwardArgs&) const {
   throw Error(ErrorCode::unsupported, "this backend has no backward pass");
 }
 
+Walk Backend::walk(TileShape tile, std::int64_t) const {
+  return {tile, tile};
+}
+
 Buffer Backend::allocate(std::size_t bytes) const {
   constexpr std::align_val_t kAlignment{64};
   return {::operator new(bytes, kAlignment),

@@ -7,6 +7,7 @@
 #include "experiments/fit.hpp"
 #include "experiments/parameters.hpp"
 #include "experiments/support.hpp"
+#include "masks/mask.hpp"
 #include "reorder/error.hpp"
 #include "reorder/files.hpp"
 
@@ -40,7 +41,7 @@ void expect_message(const std::string& part, Work work) {
 TEST(Fit, FindsWhatWasPlanted) {
   std::vector<CostPoint> points;
   for (const auto& [full, partial] : {std::pair{100, 3}, {0, 50}, {30, 30}, {1, 200}, {7, 0}}) {
-    points.push_back({double(full), double(partial), 16, 0});
+    points.push_back({.full = double(full), .partial = double(partial), .rows = 16});
     points.back().ms = 0.5 * full + 0.75 * partial + 0.125 * 16;
   }
   const CostFit fit = fit_costs(points);
@@ -53,13 +54,56 @@ TEST(Fit, FindsWhatWasPlanted) {
 
 TEST(Fit, IsNeverNegativeAndNamesTheWorst) {
   // More rows, less time: only a negative t_row would fit.
-  const std::vector<CostPoint> points{{10, 0, 1, 10}, {10, 0, 100, 9}, {20, 0, 50, 20}};
+  const std::vector<CostPoint> points{{.full = 10, .rows = 1, .ms = 10},
+                                      {.full = 10, .rows = 100, .ms = 9},
+                                      {.full = 20, .rows = 50, .ms = 20}};
   const CostFit fit = fit_costs(points);
   EXPECT_GE(fit.t_row, 0);
   EXPECT_GE(fit.t_partial, 0);
   EXPECT_NEAR(fit.t_full, 0.96, 0.05);
   EXPECT_GT(fit.worst, 0.01);
-  EXPECT_NEAR(fit_costs(std::vector<CostPoint>{{5, 0, 0, 10}}).t_full, 2, 1e-12);
+  EXPECT_NEAR(fit_costs(std::vector<CostPoint>{{.full = 5, .ms = 10}}).t_full, 2, 1e-12);
+}
+
+TEST(CallCost, CountsPartsStepsAndRows) {
+  // Rows 0 to 3 see keys 0 to 3, row 4 key 5: of 2 x 2 parts four are full and one is not; of
+  // steps of 4 x 2 the first row takes two, the second one.
+  const reorder::Csr mask{
+      6, 6, {0, 4, 8, 12, 16, 17, 17}, {0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 5}};
+  const auto natural = reorder::Ordering::identity(6, 6);
+  CostPoint point = count_walk(mask, natural, {{2, 2}, {4, 2}}, 3);
+  EXPECT_EQ(point.full, 3 * 4);
+  EXPECT_EQ(point.partial, 3 * 1);
+  EXPECT_EQ(point.steps, 3 * 3);
+  EXPECT_EQ(point.rows, 3 * 2);
+  EXPECT_EQ(point.calls, 1);
+  point = count_walk(mask, natural, {{2, 2}, {2, 2}}, 1);
+  EXPECT_EQ(point.steps, 0) << "a step is a part";
+  EXPECT_EQ(point.rows, 3);
+}
+
+TEST(CallCost, FindsWhatWasPlantedAndPredictsWithIt) {
+  const attn::Walk walk{{8, 8}, {24, 16}};
+  std::vector<CostPoint> points;
+  for (const char* text : {"dense(n=96)", "causal(n=96)", "window(n=96,window=3)", "docs(n=96)",
+                           "random(n=96,density=0.02)", "dense(n=24)", "causal(n=24)"}) {
+    const auto pattern = masks::make(text).pattern;
+    points.push_back(count_walk(
+        pattern, reorder::Ordering::identity(pattern.n_rows(), pattern.n_cols()), walk, 5));
+    CostPoint& p = points.back();
+    p.ms = 2 + 0.01 * p.full + 0.02 * p.partial + 0.04 * p.steps + 0.3 * p.rows;
+  }
+  const CallCost cost = fit_calls(points, walk);
+  EXPECT_EQ(cost.part, "8x8");
+  EXPECT_EQ(cost.step, "24x16");
+  EXPECT_NEAR(cost.t_call, 2, 1e-9);
+  EXPECT_NEAR(cost.t_full, 0.01, 1e-9);
+  EXPECT_NEAR(cost.t_partial, 0.02, 1e-9);
+  EXPECT_NEAR(cost.t_step, 0.04, 1e-9);
+  EXPECT_NEAR(cost.t_row, 0.3, 1e-9);
+  EXPECT_NEAR(cost.worst, 0, 1e-9);
+  const auto causal = masks::make("causal(n=96)").pattern;
+  EXPECT_NEAR(predict(cost, causal, reorder::Ordering::identity(96, 96), 5), points[1].ms, 1e-9);
 }
 
 TEST(Calibration, ComesBackAsItWasWritten) {
@@ -117,6 +161,10 @@ TEST(Calibration, BadFilesAreToldBySentence) {
   expect_bad(changed("t_partial", -1), "costs[0].t_partial is -1.0");
   expect_bad(changed("t_full", nullptr), "costs[0].t_full is null");
   expect_bad(changed("t_row", "much"), "not a calibration");
+  expect_bad(changed("call", {{"part", "64"}, {"step", "64x64"}}),
+             "costs[0].call.part: '64' is not a tile shape");
+  expect_bad(changed("call", {{"part", "64x64"}, {"step", "64x64"}, {"t_row", -2}}),
+             "costs[0].call.t_row is -2.0");
   expect_bad(changed("tile", "128"), "costs[0].tile: '128' is not a tile shape");
   Json nothing = encode(calibration);
   nothing["costs"][0]["t_full"] = nothing["costs"][0]["t_partial"] = 0;

@@ -86,6 +86,12 @@ struct BackendInfo {
   bool gathered = false;       ///< runs a GatheredMask
 };
 
+/// What a forward call goes through, and its time goes by.
+struct Walk {
+  TileShape part;  ///< what of a mask is passed over where it is empty
+  TileShape step;  ///< queries × keys that are taken together when any part of them is not
+};
+
 /// How a plan walks the key tiles of a row tile. The answer is the same by all of them. `lists` is
 /// what this library is for; the others are what it is measured against, after Sharma and Geiping,
 /// arXiv 2409.15097, sections 2 and 3, on the same kernels and with the same care.
@@ -166,6 +172,10 @@ class Backend {
   /// The same for the backward pass. The default says that the backend has none.
   [[nodiscard]] virtual std::optional<std::string> supports(const BackwardArgs& args,
                                                             const BlockMask& mask) const;
+
+  /// How masks of these tiles that are mostly empty are walked through, for predictions. The
+  /// default is tile by tile.
+  [[nodiscard]] virtual Walk walk(TileShape tile, std::int64_t head_dim) const;
 
   /// The mask is copied as far as needed; it may die before the plan. Throws Error{no_device}
   /// where info().unavailable says so.

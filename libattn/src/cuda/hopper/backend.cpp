@@ -14,6 +14,7 @@
 #include "cuda/hopper/algorithms.hpp"
 #include "cuda/hopper/backward_plan.hpp"
 #include "cuda/hopper/forward_plan.hpp"
+#include "cuda/hopper/kernels.hpp"
 #include "cuda/hopper/layout.hpp"
 #include "cuda/hopper/prepared_mask.hpp"
 #include "cuda/runtime.hpp"
@@ -79,6 +80,15 @@ class HopperBackend final : public Backend {
     if (!info_.unavailable.empty()) return cannot_run();
     if (!hopper::can_lay_out(mask.tile())) return tile_sentence(mask.tile());
     return hopper::supports_backward(args);
+  }
+
+  Walk walk(TileShape tile, std::int64_t head_dim) const override {
+    Walk walk{tile, tile};
+    for (const hopper::Kernel& kernel : hopper::kernels()) {  // the last is for sparse masks
+      if (kernel.head_dim != head_dim) continue;
+      walk = {{hopper::kQuadrant, hopper::kQuadrant}, {kernel.block_m, kernel.block_n}};
+    }
+    return walk;
   }
 
   std::unique_ptr<Plan> prepare(const BlockMask& mask,

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "attn/backend.hpp"
+#include "experiments/fields.hpp"
+#include "experiments/fit.hpp"
+#include "reorder/csr.hpp"
+#include "reorder/permutation.hpp"
+
+namespace experiments {
+
+/// What a forward call takes, by what the backend goes through (attn::Walk):
+///
+///     ms = t_call + heads · (t_full · full parts + t_partial · partial parts
+///                            + t_step · steps + t_row · rows of steps)
+///
+/// with heads = batch · query heads. A part that is visited costs its products, a step the loading
+/// of its keys whatever of it is needed, a row the reading of Q and the writing of O: the floor
+/// that memory sets. t_call is a launch. Where a backend walks tile by tile, a step is a part.
+///
+/// It counts work and not who does it: with fewer rows of steps than a few for each multiprocessor
+/// or thread, or one row that is longer than another's whole share, a call takes longer.
+struct CallCost {
+  std::string part;  ///< "64x64"
+  std::string step;  ///< "192x128"
+  double t_call = 0;
+  double t_full = 0;  ///< this and the others: for each pair of batch element and head
+  double t_partial = 0;
+  double t_step = 0;
+  double t_row = 0;
+  double r2 = 0;     ///< of the fit
+  double worst = 0;  ///< the largest relative residual of the fit
+};
+
+template <class T, class Visit>
+requires Is<T, CallCost>
+void fields(T& c, Visit&& visit) {
+  visit("part", c.part);
+  visit("step", c.step);
+  visit("t_call", c.t_call);
+  visit("t_full", c.t_full);
+  visit("t_partial", c.t_partial);
+  visit("t_step", c.t_step);
+  visit("t_row", c.t_row);
+  visit("r2", c.r2);
+  visit("worst", c.worst);
+}
+
+/// What a call goes through under a mask in this order; its time is left open.
+[[nodiscard]] CostPoint count_walk(const reorder::CsrView& mask, const reorder::Ordering& ordering,
+                                   const attn::Walk& walk, double heads);
+
+/// Needs at least one point that was counted for this walk.
+[[nodiscard]] CallCost fit_calls(std::span<const CostPoint> points, const attn::Walk& walk);
+
+/// Milliseconds of a call.
+[[nodiscard]] double predict(const CallCost& cost, const reorder::CsrView& mask,
+                             const reorder::Ordering& ordering, double heads);
+
+}  // namespace experiments
