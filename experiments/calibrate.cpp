@@ -138,8 +138,9 @@ class Bench {
                      .partial = heads() * static_cast<double>(built.partial_count()),
                      .rows = heads() * built.row_tiles()};
     const attn::Walk walk = backend_.walk(tile_shape(tile), setting.head_dim);
-    subject.walk = count_walk(pattern, reorder::Ordering::identity(pattern.n_rows, pattern.n_cols),
-                              walk, heads());
+    subject.walk = cost_point(
+        count_walk(pattern, reorder::Ordering::identity(pattern.n_rows, pattern.n_cols), walk),
+        heads());
     subject.operands = &operands;
     subject.plan = backend_.prepare(built, options);
     operands.reserve_workspace(backend_, *subject.plan);

@@ -6,6 +6,7 @@
 #include "attn/backend.hpp"
 #include "experiments/fields.hpp"
 #include "experiments/fit.hpp"
+#include "experiments/record.hpp"
 #include "reorder/csr.hpp"
 #include "reorder/permutation.hpp"
 
@@ -48,9 +49,12 @@ void fields(T& c, Visit&& visit) {
   visit("worst", c.worst);
 }
 
-/// What a call goes through under a mask in this order; its time is left open.
-[[nodiscard]] CostPoint count_walk(const reorder::CsrView& mask, const reorder::Ordering& ordering,
-                                   const attn::Walk& walk, double heads);
+/// What one head goes through under a mask in this order.
+[[nodiscard]] WalkCounts count_walk(const reorder::CsrView& mask, const reorder::Ordering& ordering,
+                                    const attn::Walk& walk);
+
+/// ... and a call of so many heads; its time is left open.
+[[nodiscard]] CostPoint cost_point(const WalkCounts& counts, double heads);
 
 /// Needs at least one point that was counted for this walk.
 [[nodiscard]] CallCost fit_calls(std::span<const CostPoint> points, const attn::Walk& walk);

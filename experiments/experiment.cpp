@@ -10,6 +10,7 @@
 #include "attn/error.hpp"
 #include "experiments/break_even.hpp"
 #include "experiments/build_mask.hpp"
+#include "experiments/call_cost.hpp"
 #include "experiments/device_mask.hpp"
 #include "experiments/exit_code.hpp"
 #include "experiments/gpu.hpp"
@@ -83,6 +84,13 @@ class Measurement {
     record_.before = tile_facts(natural_->counts);
     record_.after = tile_facts(after_);
     record_.lower_bound = natural_->lower_bound;
+    const attn::Walk walk = backend_.walk(tile_shape(tile_), problem_.head_dim);
+    const WalkCounts& as_it_came = workload_.natural_walk(walk);
+    record_.walk =
+        WalkFacts{.part = to_string(reorder::Tile{walk.part.block_m, walk.part.block_n}),
+                  .step = to_string(reorder::Tile{walk.step.block_m, walk.step.block_n}),
+                  .before = as_it_came,
+                  .after = reordered ? count_walk(pattern_, *ordering_, walk) : as_it_came};
     const double products = (forward() ? 2 : 0) + (backward() ? 5 : 0);
     record_.flops = 2.0 * products * problem_.head_dim * problem_.batch * problem_.heads *
                     static_cast<double>(after_.nonempty) * tile_.rows * tile_.cols;

@@ -3,8 +3,9 @@
 """Pictures of what blockfill measured.
 
     plot.py fit results.jsonl [more.jsonl ...] -o fit.png
-        Occupancy against runtime: a point a mask, one fitted line, the residuals below it.
-        Prints t_full, t_partial, t_row, R² and the worst residual.
+        Occupancy against runtime: a point a mask, measured against what one plane through the
+        counts of all masks says, the residuals below. Prints its coefficients, R² and the worst
+        residual. Counts are those of `walk` in docs/records.md.
 
     plot.py maps before.npy after.npy -o maps.png --titles "natural" "peel(8)|rcm"
         Tile maps that `blockfill fill MASK --map FILE.npy` wrote, side by side.
@@ -79,20 +80,21 @@ def fail(sentence, code=1):
 # ---------------------------------------------------------------- fit
 
 
+TERMS = ("full", "partial", "step", "row", "call")
+
+
 @dataclass
 class Point:
-    """One mask in one order: tiles of all batch elements and heads, and the time of a call."""
+    """One mask in one order: what a call of all heads goes through, and its time."""
 
     family: str
     text: str
-    full: float
-    partial: float
-    rows: float
+    counts: tuple  # full and partial parts, steps, rows, the call itself
     ms: float
     natural: bool  # in the order in which it came
 
     def features(self):
-        return np.array([self.full, self.partial, self.rows])
+        return np.array(self.counts)
 
 
 def family_of(mask):
@@ -143,45 +145,46 @@ def points_of(records, statistic):
         p = r["problem"]
         heads = p["batch"] * p["heads"]
 
-        def point(tiles, ms, natural, text):
-            return Point(
-                family_of(r["mask"]["name"]),
-                text,
-                heads * tiles["full"],
-                heads * tiles["partial"],
-                heads * tiles["row_tiles"],
-                ms,
-                natural,
-            )
+        def point(side, ms, natural, text, r=r, heads=heads):
+            walk = r.get("walk")
+            if walk:
+                counts = walk[side]
+                steps = 0 if walk["part"] == walk["step"] else counts["steps"]
+                rows = counts["rows"]
+            else:  # an older record has tiles alone
+                counts, steps = r[side], 0
+                rows = counts["row_tiles"]
+            each = [heads * count for count in (counts["full"], counts["partial"], steps, rows)]
+            return Point(family_of(r["mask"]["name"]), text, (*each, 1), ms, natural)
 
         # The natural order is timed beside each pipeline: the median of those is its point.
         same = (p["mask"], p["batch"], p["heads"], p["kv_heads"], p["seed"])
         came.setdefault(same, (r, point, []))[2].append(r["ms"]["natural"][statistic])
         if r["ms"]["permuted"]:
             text = f"{p['mask']} · {p['pipeline']}"
-            points.append(point(r["after"], r["ms"]["permuted"][statistic], False, text))
+            points.append(point("after", r["ms"]["permuted"][statistic], False, text))
     for r, point, times in came.values():
-        points.append(point(r["before"], float(np.median(times)), True, r["problem"]["mask"]))
+        points.append(point("before", float(np.median(times)), True, r["problem"]["mask"]))
     return points
 
 
 def fit(points):
-    """Non-negative t_full, t_partial, t_row in ms with the least sum of squared relative errors.
+    """Coefficients in ms, none negative, with the least sum of squared relative errors.
 
-    Three unknowns: the best of all subsets whose least-squares solution is non-negative is exact.
+    Few unknowns: the best of all subsets whose least-squares solution is non-negative is exact.
     """
     ms = np.array([p.ms for p in points])
     features = np.array([p.features() for p in points]) / ms[:, None]
     best, best_error = None, np.inf
-    for size in (3, 2, 1):
-        for subset in itertools.combinations(range(3), size):
+    for size in range(len(TERMS), 0, -1):
+        for subset in itertools.combinations(range(len(TERMS)), size):
             columns = list(subset)
             solution, *_ = np.linalg.lstsq(features[:, columns], np.ones(len(ms)), rcond=None)
             if (solution < 0).any():
                 continue
             error = np.sum((features[:, columns] @ solution - 1) ** 2)
             if error < best_error - 1e-12:
-                best, best_error = np.zeros(3), error
+                best, best_error = np.zeros(len(TERMS)), error
                 best[columns] = solution
     return best
 
@@ -205,10 +208,9 @@ def draw_fit(setting, points, excluded, min_ms, out):
     fitted = [p for p in points if p.family not in excluded and p.ms >= min_ms]
     predicted = [p for p in points if p.family in excluded]
     small = [p for p in points if p.family not in excluded and p.ms < min_ms]
-    if len(fitted) < 4:
+    if len(fitted) < 6:
         fail(f"only {len(fitted)} points of at least {min_ms} ms to fit; lower --min-ms")
     t = fit(fitted)
-    scale = 1 if t[0] == 0 else t[1] / t[0]
     measured = np.array([p.ms for p in fitted])
     model = np.array([p.features() @ t for p in fitted])
     residual = measured / model - 1
@@ -217,12 +219,11 @@ def draw_fit(setting, points, excluded, min_ms, out):
 
     threads_word = "thread" if threads == 1 else "threads"
     name = f"{backend}, {dtype}, D={head_dim}, tiles of {tile}, {threads} {threads_word}, {machine}"
+    terms = [f"{term:8}{1e3 * value:.4g} µs" for term, value in zip(TERMS, t) if value > 0]
     print(name)
     print(f"  points     {len(fitted)} fitted, {len(small)} below {min_ms:g} ms, "
           f"{len(predicted)} predicted only")
-    print(f"  t_full     {1e3 * t[0]:.3f} µs a tile")
-    print(f"  t_partial  {1e3 * t[1]:.3f} µs a tile ({scale:.3f} × t_full)")
-    print(f"  t_row      {1e3 * t[2]:.3f} µs a row of tiles")
+    print("\n".join(f"  t_{term}" for term in terms))
     print(f"  R²         {r2:.4f}")
     print(f"  worst      {100 * residual[np.argmax(np.abs(residual))]:+.1f} % {worst.text}")
     for p in predicted:
@@ -234,15 +235,10 @@ def draw_fit(setting, points, excluded, min_ms, out):
     figure, (top, bottom) = plt.subplots(
         2, 1, figsize=(9.4, 7.4), sharex=True, height_ratios=[3, 1], gridspec_kw={"hspace": 0.08}
     )
-    # Tiles of a row cost beside the tiles themselves; in units of a full tile all are one axis.
-    def cost(p):
-        return (p.full + scale * p.partial) / 1e3
-
-    row_ms = np.median([p.rows for p in fitted]) * t[2]
-    end = 1.04 * max(cost(p) for p in points)
-    line = np.array([0, end])
-    top.plot(line, 1e3 * t[0] * line + row_ms, color=INK, lw=1.2, zorder=1)
-    for p in points:
+    said = [p.features() @ t for p in points]
+    ends = np.array([0.8 * min(min(said), min_ms), 1.25 * max(said)])
+    top.plot(ends, ends, color=INK, lw=1.2, zorder=1)
+    for p, ms in zip(points, said):
         colour, marker = style[p.family]
         kind = {"s": 46, "marker": marker, "linewidths": 1.1, "zorder": 3}
         if p.family in excluded:
@@ -251,34 +247,28 @@ def draw_fit(setting, points, excluded, min_ms, out):
             kind |= {"facecolors": colour, "edgecolors": "white", "linewidths": 0.6}
         else:
             kind |= {"facecolors": "none", "edgecolors": colour}
-        top.scatter(cost(p), p.ms, **kind)
+        top.scatter(ms, p.ms, **kind)
         if p.ms >= min_ms:
-            bottom.scatter(cost(p), 100 * (p.ms / (p.features() @ t) - 1), **(kind | {"s": 24}))
-    top.set_ylabel("attention, ms a call")
-    top.set_ylim(bottom=0)
-    top.set_xlim(0, end)
-    top.set_title("Runtime follows the tiles visited", pad=22, fontsize=14)
+            bottom.scatter(ms, 100 * (p.ms / ms - 1), **(kind | {"s": 24}))
+    top.set_ylabel("measured, ms a call")
+    top.set(xscale="log", yscale="log", xlim=ends)
+    top.set_title("Runtime follows what of a mask is visited", pad=22, fontsize=14)
     top.text(0, 1.025, name, transform=top.transAxes, color=QUIET, fontsize=8.5)
     top.text(
         0.035,
         0.95,
-        f"$R^2$ = {r2:.4f}\n"
-        f"full tile   {1e3 * t[0]:.2f} µs\n"
-        f"partial tile   {1e3 * t[1]:.2f} µs\n"
-        f"row of tiles   {1e3 * t[2]:.2f} µs",
+        f"$R^2$ = {r2:.4f}\n" + "\n".join(terms),
         transform=top.transAxes,
         va="top",
         linespacing=1.5,
         bbox={"facecolor": "white", "edgecolor": GRID, "boxstyle": "round,pad=0.6"},
     )
-    bottom.axhspan(-20, 20, color=GRID, alpha=0.7, lw=0)
+    bottom.axhspan(-15, 15, color=GRID, alpha=0.7, lw=0)
     bottom.axhline(0, color=INK, lw=0.8)
     bottom.set_ylabel("off the fit, %")
     limit = max(24, 1.1 * np.abs(100 * residual).max())
     bottom.set_ylim(-limit, limit)
-    bottom.set_xlabel(
-        f"tiles visited, thousands (full + {scale:.2f} · partial, over batch and heads)"
-    )
+    bottom.set_xlabel("ms a call by full and partial parts, steps, rows and the call itself")
     for axes in (top, bottom):
         axes.grid(color=GRID, lw=0.6)
         axes.set_axisbelow(True)

@@ -38,6 +38,7 @@ Record complete() {
   record.saved_ms = Timing{};
   record.gradients = GradientVerification{};
   record.ordering.choice = ChoiceFacts{};
+  record.walk = WalkFacts{};
   record.form = FormFacts{};
   return record;
 }

@@ -61,6 +61,39 @@ void fields(T& t, Visit&& visit) {
 }
 [[nodiscard]] TileFacts tile_facts(const reorder::TileCounts& counts);
 
+/// What one batch element and head goes through (attn::Walk).
+struct WalkCounts {
+  std::int64_t full = 0;  ///< parts that are allowed in full, and the others that are not empty
+  std::int64_t partial = 0;
+  std::int64_t steps = 0;
+  std::int64_t rows = 0;  ///< rows of steps
+};
+
+template <class T, class Visit>
+requires Is<T, WalkCounts>
+void fields(T& w, Visit&& visit) {
+  visit("full", w.full);
+  visit("partial", w.partial);
+  visit("steps", w.steps);
+  visit("rows", w.rows);
+}
+
+struct WalkFacts {
+  std::string part;  ///< "64x64"
+  std::string step;  ///< "192x128"
+  WalkCounts before;
+  WalkCounts after;
+};
+
+template <class T, class Visit>
+requires Is<T, WalkFacts>
+void fields(T& w, Visit&& visit) {
+  visit("part", w.part);
+  visit("step", w.step);
+  visit("before", w.before);
+  visit("after", w.after);
+}
+
 struct StageFacts {
   std::string stage;
   double ms = 0;
@@ -292,6 +325,7 @@ struct Record {
   std::int64_t lower_bound = 0;
   TileFacts before;
   TileFacts after;
+  std::optional<WalkFacts> walk;    ///< absent in older records
   std::optional<FormFacts> form;    ///< absent for tiles
   std::string mask_build = "host";  ///< or "device": who made the mask's lists and bits
   std::optional<Times> ms;
@@ -322,6 +356,7 @@ void fields(T& r, Visit&& visit) {
   visit("lower_bound", r.lower_bound);
   visit("before", r.before);
   visit("after", r.after);
+  visit("walk", r.walk);
   visit("form", r.form);
   visit("mask_build", r.mask_build);
   visit("ms", r.ms);

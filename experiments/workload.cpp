@@ -60,6 +60,20 @@ const Workload::Natural& Workload::natural(const Problem& problem, const Repeats
       .first->second;
 }
 
+const WalkCounts& Workload::natural_walk(const attn::Walk& walk) {
+  std::string key;
+  for (const auto& shape : {walk.part, walk.step}) {
+    key += std::to_string(shape.block_m) + "x" + std::to_string(shape.block_n) + " ";
+  }
+  const auto [known, is_new] = walks_.try_emplace(key);
+  if (is_new) {
+    const auto pattern = mask_.pattern.view();
+    known->second =
+        count_walk(pattern, reorder::Ordering::identity(pattern.n_rows, pattern.n_cols), walk);
+  }
+  return known->second;
+}
+
 const Oracle& Workload::oracle(const Problem& problem, Scope scope) {
   Problem shared = problem;
   shared.pipeline = shared.backend = shared.algorithm = shared.tile = shared.pass = "";

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "attn/block_mask.hpp"
+#include "experiments/call_cost.hpp"
 #include "experiments/oracle.hpp"
 #include "experiments/record.hpp"
 #include "experiments/tensor_cache.hpp"
@@ -46,6 +47,9 @@ class Workload {
   };
   [[nodiscard]] const Natural& natural(const Problem& problem, const Repeats& repeats);
 
+  /// What a backend goes through under the mask as it came.
+  [[nodiscard]] const WalkCounts& natural_walk(const attn::Walk& walk);
+
   [[nodiscard]] const Oracle& oracle(const Problem& problem, Scope scope);
   [[nodiscard]] const reorder::Csr& transposed();
 
@@ -59,6 +63,7 @@ class Workload {
   TensorCache& tensors_;
   std::map<std::string, Ordered> orderings_;
   std::map<std::string, Natural> naturals_;
+  std::map<std::string, WalkCounts> walks_;
   std::map<std::string, Oracle> oracles_;
   std::optional<reorder::Csr> transposed_;
 };

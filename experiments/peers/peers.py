@@ -289,6 +289,7 @@ def begun_record(source, peer):
     """The record of `source` under the peer's name, its results still those of `source`."""
     record = copy.deepcopy(source)
     record["problem"]["backend"] = peer.name
+    record["walk"] = None
     later = ("cost_model", "budget", "scale")  # left out of a key where they say nothing
     record["key"] = " ".join(f"{name}={value}" for name, value in record["problem"].items()
                              if value not in ("", None) or name not in later)

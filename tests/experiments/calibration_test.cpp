@@ -71,15 +71,18 @@ TEST(CallCost, CountsPartsStepsAndRows) {
   const reorder::Csr mask{
       6, 6, {0, 4, 8, 12, 16, 17, 17}, {0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 5}};
   const auto natural = reorder::Ordering::identity(6, 6);
-  CostPoint point = count_walk(mask, natural, {{2, 2}, {4, 2}}, 3);
-  EXPECT_EQ(point.full, 3 * 4);
-  EXPECT_EQ(point.partial, 3 * 1);
-  EXPECT_EQ(point.steps, 3 * 3);
-  EXPECT_EQ(point.rows, 3 * 2);
+  WalkCounts counts = count_walk(mask, natural, {{2, 2}, {4, 2}});
+  EXPECT_EQ(counts.full, 4);
+  EXPECT_EQ(counts.partial, 1);
+  EXPECT_EQ(counts.steps, 3);
+  EXPECT_EQ(counts.rows, 2);
+  const CostPoint point = cost_point(counts, 7);
+  EXPECT_EQ(point.full, 28);
+  EXPECT_EQ(point.steps, 21);
   EXPECT_EQ(point.calls, 1);
-  point = count_walk(mask, natural, {{2, 2}, {2, 2}}, 1);
-  EXPECT_EQ(point.steps, 0) << "a step is a part";
-  EXPECT_EQ(point.rows, 3);
+  counts = count_walk(mask, natural, {{2, 2}, {2, 2}});
+  EXPECT_EQ(counts.steps, 5) << "a step is a part";
+  EXPECT_EQ(counts.rows, 3);
 }
 
 TEST(CallCost, FindsWhatWasPlantedAndPredictsWithIt) {
@@ -88,8 +91,8 @@ TEST(CallCost, FindsWhatWasPlantedAndPredictsWithIt) {
   for (const char* text : {"dense(n=96)", "causal(n=96)", "window(n=96,window=3)", "docs(n=96)",
                            "random(n=96,density=0.02)", "dense(n=24)", "causal(n=24)"}) {
     const auto pattern = masks::make(text).pattern;
-    points.push_back(count_walk(
-        pattern, reorder::Ordering::identity(pattern.n_rows(), pattern.n_cols()), walk, 5));
+    const auto natural = reorder::Ordering::identity(pattern.n_rows(), pattern.n_cols());
+    points.push_back(cost_point(count_walk(pattern, natural, walk), 5));
     CostPoint& p = points.back();
     p.ms = 2 + 0.01 * p.full + 0.02 * p.partial + 0.04 * p.steps + 0.3 * p.rows;
   }
