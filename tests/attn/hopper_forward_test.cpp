@@ -315,8 +315,9 @@ TEST(HopperForward, WorkspaceIsAskedForAndChecked) {
   const auto rows = hopper().prepare(mask, {.q_order = order});
   const auto both = hopper().prepare(mask, {.q_order = order, .kv_order = order});
   const std::size_t slack = 64;
-  EXPECT_EQ(rows->forward_workspace(args), 4U * n * 64 * 2 + slack);
-  EXPECT_EQ(both->forward_workspace(args), (4U + 2 + 2) * n * 64 * 2 + slack);
+  const std::size_t counters = (4 + 2) * 4;  // one for each head of queries and of keys
+  EXPECT_EQ(rows->forward_workspace(args), 4U * n * 64 * 2 + counters + slack);
+  EXPECT_EQ(both->forward_workspace(args), (4U + 2 + 2) * n * 64 * 2 + counters + slack);
 
   args = device.args();
   const Buffer workspace = give_workspace(*both, args);
@@ -325,7 +326,7 @@ TEST(HopperForward, WorkspaceIsAskedForAndChecked) {
   expect_error(code, "boundary of 64 bytes", [&] { both->forward(args); });
   args.workspace = workspace.get();
   --args.workspace_bytes;
-  expect_error(code, "has 131135 bytes, but 131136 are needed", [&] { both->forward(args); });
+  expect_error(code, "has 131159 bytes, but 131160 are needed", [&] { both->forward(args); });
 }
 
 TEST(HopperForward, SameBitsTwice) {

@@ -18,6 +18,9 @@ struct ForwardConfig {
   static constexpr int kStages = kRing;
   static constexpr int kItemSlots = kItems;
   static constexpr bool kOverlapItems = kWarpgroups == 2 || kN == 64;
+  /// Whether orders may stand in the call (gather_ahead.cuh). With two warpgroups ptxas has no
+  /// register to spare for so much as a call.
+  static constexpr bool kGathers = kWarpgroups == 3;
   static constexpr int kThreads = 128 * (kWarpgroups + 1);
   static constexpr int kKeyBlocks = kBlockN / kQuadrant;
 

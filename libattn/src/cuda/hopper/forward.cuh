@@ -18,6 +18,7 @@
 
 #include "cuda/hopper/computer.cuh"
 #include "cuda/hopper/config.cuh"
+#include "cuda/hopper/gather_ahead.cuh"
 #include "cuda/hopper/loader.cuh"
 #include "cuda/hopper/params.hpp"
 #include "cuda/hopper/pipeline.cuh"
@@ -49,6 +50,9 @@ __global__ void __launch_bounds__(Config::kThreads, 1)
     cuda::ptx::fence_mbarrier_init(cuda::ptx::sem_release, cuda::ptx::scope_cluster);
   }
   __syncthreads();
+  if constexpr (Config::kGathers) {
+    if (p.gather.ctas != 0) gather_ahead<Config>(p);
+  }
 
   const int warpgroup = __shfl_sync(0xFFFFFFFFU, threadIdx.x / 128, 0);
   if (warpgroup == 0) {

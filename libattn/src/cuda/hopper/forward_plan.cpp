@@ -34,11 +34,13 @@ bool has_kernel(DType dtype, std::int64_t head_dim) {
 }
 
 /// The kernel for a mask, of those that sources.cmake lists for a dtype and head_dim: the first
-/// where nearly every tile is full, the last for all other masks (figures there).
-const Kernel& choose_kernel(DType dtype, std::int64_t head_dim, const PreparedMask& mask) {
+/// where nearly every tile is full, the last for all other masks (figures there) and with orders.
+const Kernel& choose_kernel(DType dtype, std::int64_t head_dim, const PreparedMask& mask,
+                            bool orders) {
   const Kernel* chosen = nullptr;
   for (const Kernel& kernel : kernels()) {
     if (kernel.dtype != dtype || kernel.head_dim != head_dim) continue;
+    if (orders && !kernel.gathers) continue;
     chosen = &kernel;
     if (mask.full_share(kernel.block_m / kQuadrant) >= kMostlyFull) break;
   }
@@ -47,37 +49,67 @@ const Kernel& choose_kernel(DType dtype, std::int64_t head_dim, const PreparedMa
 
 /// Where one call keeps what in its workspace.
 struct Workspace {
-  void *q, *k, *v;  ///< in the mask's order; null where it is the caller's
+  void *q, *k, *v;      ///< in the mask's order; null where it is the caller's
+  std::uint32_t* done;  ///< GatherPlan's counters, those of Q first
+  std::size_t counters;
   std::size_t bytes;
 
   Workspace(void* memory, const ForwardArgs& args, bool orders_q, bool orders_kv) {
     WorkspacePieces pieces(memory);
-    const auto copy = [&](const TensorView& tensor, bool ordered) {
-      return pieces.take<std::uint16_t>(ordered ? static_cast<std::size_t>(tensor.elements()) : 0);
+    const auto copy = [&](const TensorView& tensor, bool ordered) -> void* {
+      if (!ordered) return nullptr;
+      return pieces.take<std::uint16_t>(static_cast<std::size_t>(tensor.elements()));
     };
     q = copy(args.q, orders_q);
     k = copy(args.k, orders_kv);
     v = copy(args.v, orders_kv);
+    const std::int64_t heads = args.q.batch() * (args.q.heads() + args.k.heads());
+    counters = orders_q || orders_kv ? static_cast<std::size_t>(heads) : 0;
+    done = pieces.take<std::uint32_t>(counters);
     bytes = pieces.bytes();
   }
 };
 
-/// The tensor in the mask's order: itself, or a copy at `place`.
-TensorView in_order(const TensorView& tensor, const std::int32_t* order, void* place,
-                    int multiprocessors, cudaStream_t stream) {
-  if (order == nullptr) return tensor;
-  const TensorView copy = contiguous(place, tensor.dtype, tensor.shape);
-  check(gather_rows({.source = tensor.data,
-                     .strides = strides_of(tensor),
-                     .order = order,
-                     .destination = place,
-                     .heads = static_cast<std::int32_t>(tensor.heads()),
-                     .rows = static_cast<std::int32_t>(tensor.rows()),
-                     .chunks_per_row = static_cast<std::int32_t>(tensor.width() / 8),
-                     .chunks = tensor.elements() / 8},
-                    multiprocessors, stream),
-        "launching a gather");
-  return copy;
+/// What a multiprocessor gathers in a millisecond while the others compute (H100: 34 MB when 8 of
+/// them do, 14 when 40 do).
+constexpr double kGatheredBytes = 16e6;
+
+/// How long one works on a tile of 64 * groups x 128, in milliseconds; measured with three groups.
+double tile_time(int groups, std::int64_t head_dim) {
+  return groups / 3.0 * (0.7e-3 + 1.0e-3 * static_cast<double>(head_dim) / 64);
+}
+
+/// Who gathers, and the order of items that goes with it: head by head, heavy items no sooner than
+/// their head, and at the end so many heads side by side that no long item begins last.
+GatherPlan plan_gather(const Workspace& work, ForwardParams& p, const PreparedMask& mask,
+                       int groups, std::int64_t head_dim, int multiprocessors) {
+  const auto key_heads = static_cast<double>(p.batch) * p.heads / p.group;
+  const double rows = (work.q != nullptr ? key_heads * p.group * p.n_q : 0.0) +
+                      (work.k != nullptr ? 2 * key_heads * p.n_k : 0.0);
+  GatherPlan plan{.q = work.q,
+                  .k = work.k,
+                  .v = work.v,
+                  .q_done = work.done,
+                  .kv_done = work.done + std::int64_t{p.batch} * p.heads,
+                  .first_units = 1,
+                  .ctas = multiprocessors};
+  if (p.mask.batch != 1 || p.mask.heads != 1) {
+    // Items come by length, of any head.
+    plan.first_units = static_cast<std::uint32_t>(key_heads);
+    return plan;
+  }
+  const auto tiles = static_cast<double>(mask.visited_tiles(groups));
+  const double gather = rows * static_cast<double>(head_dim) * 2 / kGatheredBytes;
+  const double compute = tiles * p.repeats * tile_time(groups, head_dim);
+  const double longest = mask.longest_item(groups);
+  plan.ctas = std::clamp(static_cast<int>(std::ceil(multiprocessors * gather / (gather + compute))),
+                         1, multiprocessors);
+  p.head_group = 1;
+  // So many heads take all the others about as long as one the longest item.
+  p.last_group = static_cast<std::int32_t>(
+      std::min<double>(p.repeats, std::ceil(1.25 * longest * multiprocessors / tiles)));
+  p.mask.heavy_items = 0;
+  return plan;
 }
 
 }  // namespace
@@ -132,7 +164,8 @@ void ForwardPlan::run(const ForwardArgs& args) const {
   if (args.q.elements() == 0) return;
   const auto stream = static_cast<cudaStream_t>(args.stream);
   const MaskShape& shape = mask_->shape;
-  const Kernel& kernel = choose_kernel(args.q.dtype, args.q.width(), *mask_);
+  const bool orders = q_order_ != nullptr || kv_order_ != nullptr;
+  const Kernel& kernel = choose_kernel(args.q.dtype, args.q.width(), *mask_, orders);
 
   ForwardParams params{};
   params.counters = counters_.data() + calls_.fetch_add(1) % kCallsInFlight;
@@ -178,14 +211,19 @@ void ForwardPlan::run(const ForwardArgs& args) const {
     // Without memory the kernel's loads follow the orders row by row, several times slower.
     params.gather_q = q_order_ != nullptr && memory == nullptr;
     params.gather_kv = kv_order_ != nullptr && memory == nullptr;
-    const auto ordered = [&](const TensorView& tensor, const std::int32_t* order, void* place) {
-      return in_order(tensor, memory == nullptr ? nullptr : order, place, multiprocessors_, stream);
+    if (orders && memory != nullptr) {
+      params.gather = plan_gather(work, params, *mask_, groups, args.q.width(), multiprocessors_);
+      check(cudaMemsetAsync(work.done, 0, work.counters * sizeof(std::uint32_t), stream),
+            "clearing the counters of gathered rows");
+    }
+    const auto ordered = [](const TensorView& tensor, void* place) {
+      return place == nullptr ? tensor : contiguous(place, tensor.dtype, tensor.shape);
     };
     params.q_map =
-        tensor_map(ordered(args.q, q_order_, work.q), params.gather_q ? 1 : kernel.block_m);
+        tensor_map(ordered(args.q, params.gather.q), params.gather_q ? 1 : kernel.block_m);
     const int key_rows = params.gather_kv ? 1 : kQuadrant;
-    params.k_map = tensor_map(ordered(args.k, kv_order_, work.k), key_rows);
-    params.v_map = tensor_map(ordered(args.v, kv_order_, work.v), key_rows);
+    params.k_map = tensor_map(ordered(args.k, params.gather.k), key_rows);
+    params.v_map = tensor_map(ordered(args.v, params.gather.v), key_rows);
   }
   if (const auto scan = mask_->scan(groups)) {
     check(scan_flags(*scan, stream), "launching the scan of flags");

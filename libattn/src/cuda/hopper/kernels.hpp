@@ -15,6 +15,7 @@ namespace attn::hopper {
 struct Kernel {
   DType dtype;
   int head_dim, block_m, block_n;
+  bool gathers;  ///< may bring rows into an order itself
   /// Raises the shared-memory limit of the kernels; once a device, before the first launch.
   cudaError_t (*prepare)();
   /// Both kernels of one forward, on `ctas` multiprocessors.
@@ -23,8 +24,8 @@ struct Kernel {
 
 [[nodiscard]] std::span<const Kernel> kernels();
 
-/// A pass of its own in front of the kernel. The kernel's own loads cannot follow an order: TMA has
-/// no row gather on this architecture, and boxes of one row took 28 ns each (H100).
+/// A pass of its own, in front of the backward kernels. The kernels' own loads cannot follow an
+/// order: TMA has no row gather on this architecture, and boxes of one row took 28 ns each (H100).
 [[nodiscard]] cudaError_t gather_rows(const GatherParams& params, int ctas, cudaStream_t stream);
 
 /// Writes the tiles whose flags are set; the strip of (mask, key tile, query block) is at

@@ -34,6 +34,7 @@ Kernel make_kernel() {
           .head_dim = Config::kHeadDim,
           .block_m = Config::kBlockM,
           .block_n = Config::kBlockN,
+          .gathers = Config::kGathers,
           .prepare = prepare_kernels<Config, Steps>,
           .launch = launch_kernels<Config, Steps>};
 }

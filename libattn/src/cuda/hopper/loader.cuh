@@ -5,6 +5,7 @@
 #pragma once
 
 #include "cuda/hopper/config.cuh"
+#include "cuda/hopper/gather_ahead.cuh"
 #include "cuda/hopper/pipeline.cuh"
 #include "cuda/hopper/schedule.cuh"
 #include "cuda/hopper/steps.cuh"
@@ -18,7 +19,8 @@ class Loader {
       : p_(p), shared_(shared), lane_(static_cast<int>(threadIdx.x % 32)) {}
 
   __device__ void run() {
-    std::uint32_t work = blockIdx.x;
+    // A CTA that gathers comes late: what it computes is not settled before.
+    std::uint32_t work = gathers() ? next() : blockIdx.x;
     WorkItem item{};
     std::int32_t repeat = 0;
     if (work < p_.work_count) item = fetch(work, repeat);
@@ -45,6 +47,8 @@ class Loader {
   static constexpr std::uint32_t kPanelBlockBytes = kQuadrant * kPanel * 2;
   static constexpr int kPanels = Config::kHeadDim / kPanel;
 
+  __device__ bool gathers() const { return Config::kGathers && p_.gather.ctas != 0; }
+
   __device__ WorkItem fetch(std::uint32_t work, std::int32_t& repeat) const {
     std::int32_t index = 0;
     split_work(p_, work, index, repeat);
@@ -55,10 +59,12 @@ class Loader {
   __device__ std::uint32_t next() const {
     std::uint32_t taken = 0;
     if (lane_ == 0) taken = atomicAdd(&p_.counters->next_item, 1U);
-    return gridDim.x + __shfl_sync(0xFFFFFFFFU, taken, 0);
+    if (!gathers()) taken += gridDim.x;
+    return __shfl_sync(0xFFFFFFFFU, taken, 0);
   }
 
   __device__ void load_item(const WorkItem& item, const Place& place) {
+    if (gathers()) wait_for_rows(place);
     Steps steps(p_, item);
     const std::uint32_t slot = q_turn_.slot;
     // Whoever has still to free the slot may be waiting for the V that is due.
@@ -96,6 +102,15 @@ class Loader {
         opens = 0;
       }
     }
+  }
+
+  __device__ void wait_for_rows(const Place& place) {
+    if (!GatherAhead<Config>::gathered(p_, place.batch, place.head)) {
+      finish_v();
+      while (!GatherAhead<Config>::gathered(p_, place.batch, place.head)) __nanosleep(100);
+    }
+    cuda::ptx::fence_proxy_async(cuda::ptx::space_global);
+    __syncwarp();
   }
 
   /// A step: a tile, or where steps are narrower the part of it from `first_block` on.

@@ -56,9 +56,10 @@ struct EmptyBlock {
 /// State that one launch leaves for the kernel behind it. All zero between calls.
 struct alignas(16) Counters {
   std::uint32_t next_item;
-  std::uint32_t redo;      ///< some row needs the safe path
-  std::uint32_t finished;  ///< CTAs of the second kernel that have read `redo`
-  std::uint32_t unused;
+  std::uint32_t redo;        ///< some row needs the safe path
+  std::uint32_t finished;    ///< CTAs of the second kernel that have read `redo`
+  std::uint32_t began;       ///< CTAs, of those that gather
+  std::uint32_t next_chunk;  ///< of rows to gather
 };
 
 /// A mask on the device, for tiles of one shape. Items come longest first; the first `heavy_items`
@@ -121,6 +122,15 @@ struct GatherParams {
   std::int64_t chunks;                       ///< of the whole tensor
 };
 
+/// What the forward kernel brings into the mask's order itself (gather_ahead.cuh).
+struct GatherPlan {
+  void *q, *k, *v;            ///< rows in order, densely; null where there is no order
+  std::uint32_t* q_done;      ///< chunks gathered of each (batch, head); zero before the launch
+  std::uint32_t* kv_done;     ///< of each (batch, key head), K and V together
+  std::uint32_t first_units;  ///< key heads that all CTAs gather before they compute
+  std::int32_t ctas;          ///< those that gather to the end; 0: there is no order
+};
+
 struct ForwardParams {
   CUtensorMap q_map, k_map, v_map;
   DeviceMask mask;
@@ -131,8 +141,10 @@ struct ForwardParams {
   Strides q_strides, k_strides, v_strides, o_strides, lse_strides;
   std::int32_t batch, heads, group, n_q, n_k;
   std::int32_t head_group;   ///< heads that run side by side
+  std::int32_t last_group;   ///< at the end at least so many
   std::int32_t repeats;      ///< (batch, head) pairs that share each mask
   std::uint32_t work_count;  ///< n_items * repeats
+  GatherPlan gather;
   float scale;
   float scale_log2;
   bool turns;      ///< warpgroups issue their products in turns

@@ -64,6 +64,10 @@ struct PreparedMask {
   /// The mask by columns, for the backward pass.
   [[nodiscard]] DeviceColumns columns() const;
 
+  /// Tiles that a head visits, and those of its longest row of tiles.
+  [[nodiscard]] std::int64_t visited_tiles(int groups) const { return of(groups).total_tiles; }
+  [[nodiscard]] std::int32_t longest_item(int groups) const { return of(groups).lengths.front(); }
+
   /// How many of the tiles that are visited are full, of 1.
   [[nodiscard]] double full_share(int groups) const;
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The instructions of sm_90a that cuda::ptx lacks: wgmma, setmaxnreg, stmatrix and
-// ldmatrix, named barriers.
+// ldmatrix, named barriers, words handed from CTA to CTA, cache policies.
 // PTX ISA, sections "Asynchronous warpgroup level matrix multiply-accumulate", "setmaxnreg",
-// "stmatrix" and "bar".
+// "stmatrix", "bar", "ld", "red" and "createpolicy".
 #pragma once
 
 #include <cuda_bf16.h>
@@ -66,6 +66,34 @@ __device__ __forceinline__ void load_matrix_x4(std::uint32_t address, std::uint3
                : "=r"(m[0]), "=r"(m[1]), "=r"(m[2]), "=r"(m[3])
                : "r"(address)
                : "memory");
+}
+
+/// A word that another CTA released, and everything that CTA did before.
+__device__ __forceinline__ std::uint32_t load_acquire(const std::uint32_t* word) {
+  std::uint32_t value;
+  asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(value) : "l"(word) : "memory");
+  return value;
+}
+/// Adds; whoever acquires the sum sees everything that this thread did or saw before.
+__device__ __forceinline__ void add_release(std::uint32_t* word, std::uint32_t value) {
+  asm volatile("fence.acq_rel.gpu;\n\tred.relaxed.gpu.global.add.u32 [%0], %1;" ::"l"(word),
+               "r"(value)
+               : "memory");
+}
+
+/// What is read with this policy leaves the L2 cache first.
+__device__ __forceinline__ std::uint64_t evict_first_policy() {
+  std::uint64_t policy;
+  asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  return policy;
+}
+/// 16 bytes that nobody will read again.
+__device__ __forceinline__ uint4 load_once(const void* source, std::uint64_t policy) {
+  uint4 v;
+  asm volatile("ld.global.nc.L1::no_allocate.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%4], %5;"
+               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+               : "l"(source), "l"(policy));
+  return v;
 }
 
 // --- wgmma ---------------------------------------------------------------------------------------

@@ -23,8 +23,9 @@ __device__ __forceinline__ Place place_of(const ForwardParams& p, std::int32_t m
   return place;
 }
 
-/// Work w: heavy items of all heads first, then the light ones by groups of `head_group` heads.
-/// Long items first keeps the tail short; few heads at a time keep K and V in L2.
+/// Work w: heavy items of all heads first, then the light ones by groups of `head_group` heads, the
+/// last of them wider where `last_group` says so. Long items first keeps the tail short; few heads
+/// at a time keep K and V in L2.
 __device__ __forceinline__ void split_work(const ForwardParams& p, std::uint32_t w,
                                            std::int32_t& item, std::int32_t& repeat) {
   const auto repeats = static_cast<std::uint32_t>(p.repeats);
@@ -36,9 +37,10 @@ __device__ __forceinline__ void split_work(const ForwardParams& p, std::uint32_t
   }
   const auto light = static_cast<std::uint32_t>(p.mask.n_items - p.mask.heavy_items);
   const auto width = static_cast<std::uint32_t>(p.head_group);
-  const std::uint32_t group = (w - heavy) / (light * width);
-  const std::uint32_t rest = (w - heavy) % (light * width);
-  const std::uint32_t here = min(width, repeats - group * width);
+  const std::uint32_t last = (repeats - static_cast<std::uint32_t>(p.last_group)) / width;
+  const std::uint32_t group = min((w - heavy) / (light * width), last);
+  const std::uint32_t rest = w - heavy - group * light * width;
+  const std::uint32_t here = group == last ? repeats - last * width : width;
   item = p.mask.heavy_items + static_cast<std::int32_t>(rest / here);
   repeat = static_cast<std::int32_t>(group * width + rest % here);
 }
