@@ -219,7 +219,9 @@ def draw_fit(setting, points, excluded, min_ms, out):
 
     threads_word = "thread" if threads == 1 else "threads"
     name = f"{backend}, {dtype}, D={head_dim}, tiles of {tile}, {threads} {threads_word}, {machine}"
-    terms = [f"{term:8}{1e3 * value:.4g} µs" for term, value in zip(TERMS, t) if value > 0]
+    # What is 1e-9 of a call and less is not there.
+    terms = [f"{term:8} {1e6 * value:.3g} ns" if value < 1e-3 else f"{term:8} {1e3 * value:.3g} µs"
+             for term, value in zip(TERMS, t) if value > 1e-7]
     print(name)
     print(f"  points     {len(fitted)} fitted, {len(small)} below {min_ms:g} ms, "
           f"{len(predicted)} predicted only")
