@@ -81,23 +81,10 @@ INSTANTIATE_TEST_SUITE_P(Hopper, RandomShapes, testing::Range<std::uint64_t>(0, 
 
 TEST_P(RandomShapes, MatchTheOracle) {
   std::mt19937_64 random(11 + GetParam());
-  const auto pick = [&](auto... choices) {
-    const std::array list{choices...};
-    return list[random() % list.size()];
-  };
   const std::uint64_t first = 100 + 25 * GetParam();
   for (std::uint64_t seed = first; seed < first + 25; ++seed) {
-    const auto n_q = static_cast<std::int32_t>(1 + random() % 500);
-    const auto n_k = static_cast<std::int32_t>(1 + random() % 600);
-    const std::int64_t kv_heads = pick(1, 2);
-    const Problem problem{.batch = pick(1, 2),
-                          .heads = kv_heads * pick(1, 3),
-                          .kv_heads = kv_heads,
-                          .head_dim = pick(64, 128),
-                          .dtype = pick(DType::f16, DType::bf16),
-                          .seed = seed};
-    const TileShape tile{pick(64, 128, 192, 256), pick(64, 128, 192)};
-    check(problem, seed % 2 == 0 ? block_mask(n_q, n_k, seed) : random_mask(n_q, n_k, seed), tile);
+    const auto [problem, mask, tile] = random_case(random, seed, 500, 600);
+    check(problem, mask, tile);
     if (HasFailure()) return;
   }
 }

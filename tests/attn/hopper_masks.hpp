@@ -3,7 +3,9 @@
 // Masks for tests of the Hopper backend, and its form of a mask read back element by element.
 #pragma once
 
-#include "attn/support.hpp"
+#include <array>
+
+#include "attn/oracle.hpp"
 #include "cuda/hopper/layout.hpp"
 
 namespace attn::test {
@@ -31,6 +33,33 @@ inline BoolMask block_mask(std::int32_t n_q, std::int32_t n_k, std::uint64_t see
                 return heads;
             }
           }};
+}
+
+/// A problem, a mask and a tile shape at random.
+struct RandomCase {
+  Problem problem;
+  BoolMask mask;
+  TileShape tile;
+};
+
+/// Of at most `most_q` x `most_k` queries and keys.
+inline RandomCase random_case(std::mt19937_64& random, std::uint64_t seed, std::uint64_t most_q,
+                              std::uint64_t most_k) {
+  const auto pick = [&](auto... choices) {
+    const std::array list{choices...};
+    return list[random() % list.size()];
+  };
+  const auto n_q = static_cast<std::int32_t>(1 + random() % most_q);
+  const auto n_k = static_cast<std::int32_t>(1 + random() % most_k);
+  const std::int64_t kv_heads = pick(1, 2);
+  const Problem problem{.batch = pick(1, 2),
+                        .heads = kv_heads * pick(1, 3),
+                        .kv_heads = kv_heads,
+                        .head_dim = pick(64, 128),
+                        .dtype = pick(DType::f16, DType::bf16),
+                        .seed = seed};
+  const TileShape tile{pick(64, 128, 192, 256), pick(64, 128, 192)};
+  return {problem, seed % 2 == 0 ? block_mask(n_q, n_k, seed) : random_mask(n_q, n_k, seed), tile};
 }
 
 /// Element (row, key) of a 64 x 128 strip, by its states and bits (mask.cuh).

@@ -87,10 +87,9 @@ struct DeviceColumns {
   const StripEntry* strips;
   const std::int32_t* offsets;  ///< [mask * key_tiles + key tile], and one more at the end
   const std::uint32_t* bits;
-  std::int32_t key_tiles;   ///< of 128 keys
-  std::int32_t row_blocks;  ///< of 64 queries
-  std::int32_t batch;       ///< 1, or one mask a batch
-  std::int32_t heads;       ///< 1, or one mask a head
+  std::int32_t key_tiles;  ///< of 128 keys
+  std::int32_t batch;      ///< 1, or one mask a batch
+  std::int32_t heads;      ///< 1, or one mask a head
 };
 
 /// A run of consecutive full tiles in a row of tiles.

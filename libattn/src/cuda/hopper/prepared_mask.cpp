@@ -128,7 +128,6 @@ DeviceColumns PreparedMask::columns() const {
           .offsets = column_offsets.data(),
           .bits = bits.data(),
           .key_tiles = key_tiles,
-          .row_blocks = row_blocks,
           .batch = shape.batch,
           .heads = shape.heads};
 }
