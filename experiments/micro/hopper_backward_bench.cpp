@@ -15,6 +15,8 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <future>
+#include <map>
 #include <memory>
 #include <random>
 #include <string>
@@ -43,8 +45,10 @@ struct Operand {
         view(attn::contiguous(memory.get(), attn::DType::bf16, shape)) {
     backend.copy_in(memory.get(), host.data(), host.size() * 2);
   }
-  void fetch(const attn::Backend& backend) {
-    backend.copy_out(host.data(), memory.get(), host.size() * 2);
+  /// `count` numbers from `first` on.
+  void fetch(const attn::Backend& backend, std::size_t first, std::size_t count) {
+    backend.copy_out(host.data() + first, static_cast<std::uint16_t*>(memory.get()) + first,
+                     count * 2);
   }
   [[nodiscard]] double at(std::size_t n) const { return attn::bfloat16_to_float(host[n]); }
 };
@@ -92,16 +96,21 @@ struct Problem {
 /// Of some rows of dQ, dK and dV the worst error, given the device's own O and LSE.
 class Sampler {
  public:
-  Sampler(const attn::Backend& backend, Problem& p, const reorder::Csr& mask) : p_(p), mask_(mask) {
-    for (Operand* tensor : {&p.o, &p.dq, &p.dk, &p.dv}) tensor->fetch(backend);
+  Sampler(const attn::Backend& backend, Problem& p, const reorder::Csr& mask)
+      : backend_(backend), p_(p), mask_(mask) {
     backend.copy_out(p.lse.data(), p.device_lse.get(), p.lse.size() * 4);
   }
 
   double worst() {
     std::mt19937_64 random(7);
+    std::size_t head = 0;
     for (int sample = 0; sample < 24; ++sample) {
-      const auto head =
-          static_cast<std::size_t>(random() % static_cast<std::uint64_t>(kBatch * p_.heads));
+      if (sample % 4 == 0) {
+        head = static_cast<std::size_t>(random() % static_cast<std::uint64_t>(kBatch * p_.heads));
+        for (Operand* tensor : {&p_.o, &p_.dq, &p_.dk, &p_.dv}) {
+          tensor->fetch(backend_, place(head, 0), static_cast<std::size_t>(p_.n * p_.dim));
+        }
+      }
       const auto row = static_cast<std::int32_t>(random() % static_cast<std::uint64_t>(p_.n));
       check_query(head, row);
       check_key(head, sample < 4 ? sample : row);
@@ -168,6 +177,7 @@ class Sampler {
     compare(p_.dv, key, dv);
   }
 
+  const attn::Backend& backend_;
   Problem& p_;
   const reorder::Csr& mask_;
   double worst_ = 0;
@@ -183,45 +193,62 @@ void say(const char* what) {
   std::fprintf(stderr, "  %s\n", what);
 }
 
+/// A mask, in its order and in tiles.
+struct TiledMask {
+  OrderedMask mask;
+  attn::BlockMask tiles;
+
+  explicit TiledMask(const std::string& name)
+      : mask(name), tiles(attn::BlockMask::from_csr(mask.pattern(), {64, 64}, 0)) {}
+};
+
+void measure(const attn::Backend& backend, Problem& p, const std::string& name,
+             const TiledMask& mask, int samples) {
+  attn::PrepareOptions options{.backward = true};
+  mask.mask.set_orders(options);
+  const auto plan = backend.prepare(mask.tiles, options);
+  say(name.c_str());
+  plan->forward({.q = p.q.view, .k = p.k.view, .v = p.v.view, .o = p.o.view, .lse = p.lse_view});
+  attn::BackwardArgs args = p.args();
+  args.workspace_bytes = plan->backward_workspace(args);
+  const attn::Buffer workspace = backend.allocate(args.workspace_bytes);
+  args.workspace = workspace.get();
+  const auto work = [&] { plan->backward(args); };
+  (void)backend.time([] {}, 1);  // waits for what is under way
+  say("gradients");
+  (void)backend.time(work, 2);
+  say("sampled gradients");
+  const double error = Sampler(backend, p, mask.mask.natural()).worst();
+  const std::vector<double> seconds = backend.time(work, samples);
+  const double middle = median(seconds);
+  const double least = *std::min_element(seconds.begin(), seconds.end());
+  const auto quadrants = static_cast<double>(mask.tiles.full_count() + mask.tiles.partial_count());
+  const double flops = 10.0 * static_cast<double>(kBatch * p.heads * p.dim) * 64 * 64 * quadrants;
+  std::printf("D=%-3ld %-32s %7.0f quads  %8.3f ms (min %8.3f)  %4.0f TF/s  err %.1e\n", p.dim,
+              name.c_str(), quadrants, middle * 1e3, least * 1e3, flops / middle * 1e-12, error);
+  std::fflush(stdout);
+}
+
 void run(const std::vector<std::string>& names, const std::vector<std::int64_t>& dims,
          int samples) {
   const attn::Backend& backend = attn::backend("hopper");
-  for (const std::int64_t dim : dims) {
-    std::unique_ptr<Problem> problem;
-    for (const std::string& name : names) {
-      const OrderedMask mask(name);
-      attn::PrepareOptions options{.backward = true};
-      mask.set_orders(options);
-      const attn::CsrPattern pattern = mask.pattern();
-      const attn::BlockMask tiles = attn::BlockMask::from_csr(pattern, {64, 64}, 0);
-      if (problem == nullptr || problem->n != pattern.n_q) {
+  std::vector<std::future<std::unique_ptr<const TiledMask>>> masks;
+  masks.reserve(names.size());
+  for (const std::string& name : names) {
+    masks.push_back(std::async(std::launch::async,
+                               [&name] { return std::make_unique<const TiledMask>(name); }));
+  }
+  std::map<std::int64_t, std::unique_ptr<Problem>> problems;  // by head_dim
+  for (std::size_t m = 0; m < names.size(); ++m) {
+    const auto mask = masks[m].get();
+    for (const std::int64_t dim : dims) {
+      std::unique_ptr<Problem>& problem = problems[dim];
+      const std::int64_t n = mask->mask.pattern().n_q;
+      if (problem == nullptr || problem->n != n) {
         problem = nullptr;  // two at once may not fit
-        problem = std::make_unique<Problem>(backend, pattern.n_q, dim);
+        problem = std::make_unique<Problem>(backend, n, dim);
       }
-      Problem& p = *problem;
-      const auto plan = backend.prepare(tiles, options);
-      say(name.c_str());
-      plan->forward(
-          {.q = p.q.view, .k = p.k.view, .v = p.v.view, .o = p.o.view, .lse = p.lse_view});
-      attn::BackwardArgs args = p.args();
-      args.workspace_bytes = plan->backward_workspace(args);
-      const attn::Buffer workspace = backend.allocate(args.workspace_bytes);
-      args.workspace = workspace.get();
-      const auto work = [&] { plan->backward(args); };
-      (void)backend.time([] {}, 1);  // waits for what is under way
-      say("gradients");
-      (void)backend.time(work, 2);
-      say("sampled gradients");
-      const double error = Sampler(backend, p, mask.natural()).worst();
-      const std::vector<double> seconds = backend.time(work, samples);
-      const double middle = median(seconds);
-      const double least = *std::min_element(seconds.begin(), seconds.end());
-      const auto quadrants = static_cast<double>(tiles.full_count() + tiles.partial_count());
-      const double flops = 10.0 * static_cast<double>(kBatch * p.heads * dim) * 64 * 64 * quadrants;
-      std::printf("D=%-3ld %-32s %7.0f quads  %8.3f ms (min %8.3f)  %4.0f TF/s  err %.1e\n", dim,
-                  name.c_str(), quadrants, middle * 1e3, least * 1e3, flops / middle * 1e-12,
-                  error);
-      std::fflush(stdout);
+      measure(backend, *problem, names[m], *mask, samples);
     }
   }
 }
