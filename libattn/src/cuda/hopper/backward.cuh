@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A backward pass as a kernel: one warp loads, two warpgroups compute, CTAs live for the whole
+// The gradients as a kernel: two threads load, two warpgroups compute, CTAs live for the whole
 // launch and take items from a counter.
 #pragma once
 
 #include "cuda/hopper/backward_computer.cuh"
+#include "cuda/hopper/backward_items.cuh"
 #include "cuda/hopper/backward_loader.cuh"
 
 namespace attn::hopper {
@@ -18,12 +19,13 @@ __global__ void __launch_bounds__(Config::kThreads, 1)
 
   if (threadIdx.x == 0) {
     for (int i = 0; i < Config::kItemSlots; ++i) {
+      cuda::ptx::mbarrier_init(&shared.item_known[i], 1);
       cuda::ptx::mbarrier_init(&shared.item_full[i], 1);
-      cuda::ptx::mbarrier_init(&shared.item_empty[i], 4 * Config::kGroups);
+      cuda::ptx::mbarrier_init(&shared.item_empty[i], 4 * Config::kGroups * kArrivals);
     }
     for (int i = 0; i < Config::kStages; ++i) {
       cuda::ptx::mbarrier_init(&shared.step_full[i], 1);
-      cuda::ptx::mbarrier_init(&shared.step_empty[i], 4 * Config::kGroups);
+      cuda::ptx::mbarrier_init(&shared.step_empty[i], 4 * Config::kGroups * kArrivals);
     }
     cuda::ptx::fence_mbarrier_init(cuda::ptx::sem_release, cuda::ptx::scope_cluster);
   }
@@ -33,9 +35,10 @@ __global__ void __launch_bounds__(Config::kThreads, 1)
   if (warpgroup == 0) {
     ptx::give_registers<Config::kLoadRegisters>();
     if (threadIdx.x == 0) BackwardLoader<Config>(p, shared).run();
+    if (threadIdx.x == 32) BackwardItemLoader<Config>(p, shared).run();
   } else {
     ptx::take_registers<Config::kComputeRegisters>();
-    BackwardComputer<Config>(p, shared, warpgroup - 1).run();
+    compute_gradients(p, shared, warpgroup - 1);
   }
 }
 

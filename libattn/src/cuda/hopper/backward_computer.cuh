@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A computing warpgroup of a backward pass. Per step of 64 x 64 scores:
+// A computing warpgroup of a backward kernel. Per step of 64 x 64 scores:
 //
 //     S' and dP' are in flight       P' = exp2(S' - lse)        under dP'
 //     dV += P' dO   (over keys)      dS' = P' * (dP' - delta)   under it
@@ -11,81 +11,126 @@
 
 #include "cuda/hopper/backward_config.cuh"
 #include "cuda/hopper/mask.cuh"
+#include "cuda/hopper/store_rows.cuh"
 #include "cuda/hopper/transposed_bits.cuh"
 
 namespace attn::hopper {
 
+/// Where a warpgroup stands in the stream of steps and items.
 template <class Config>
+class BackwardStream {
+ public:
+  __device__ BackwardStream(BackwardStorage<Config>& shared, int group)
+      : shared_(shared), group_(group) {}
+
+  [[nodiscard]] __device__ __forceinline__ std::uint32_t slot() const {
+    return position % Config::kStages;
+  }
+  [[nodiscard]] __device__ __forceinline__ std::uint32_t item_slot() const {
+    return item % Config::kItemSlots;
+  }
+
+  /// Waits for the step at `position` and reads what is to be done in it. One lane does, which
+  /// later arrives for its warp, and the shuffles tell the compiler that branches are uniform.
+  __device__ __forceinline__ void look() {
+    wait(shared_.step_full[slot()], position / Config::kStages % 2);
+    StepInfo step{};
+    if (threadIdx.x % 32 == 0) step = shared_.step[slot()][group_];
+    flags = __shfl_sync(0xFFFFFFFFU, step.flags, 0);
+    bits = __shfl_sync(0xFFFFFFFFU, step.bits, 0);
+  }
+  __device__ __forceinline__ void release(std::uint32_t step_slot) {
+    __syncwarp();
+    if (threadIdx.x % 32 < kArrivals) arrive(shared_.step_empty[step_slot]);
+  }
+
+  __device__ __forceinline__ void wait_for_item() {
+    wait(shared_.item_full[item_slot()], item / Config::kItemSlots % 2);
+  }
+  [[nodiscard]] __device__ __forceinline__ BackwardItemInfo item_info() const {
+    BackwardItemInfo info{};
+    if (threadIdx.x % 32 == 0) info = shared_.item[item_slot()];
+    return {__shfl_sync(0xFFFFFFFFU, info.row_tile, 0), __shfl_sync(0xFFFFFFFFU, info.batch, 0),
+            __shfl_sync(0xFFFFFFFFU, info.head, 0), 0};
+  }
+  /// Gives back the tiles of the item and moves on to the next.
+  __device__ __forceinline__ void release_item() {
+    // The next tiles come here through TMA: order them behind the ordinary accesses before.
+    cuda::ptx::fence_proxy_async(cuda::ptx::space_shared);
+    __syncwarp();
+    if (threadIdx.x % 32 < kArrivals) arrive(shared_.item_empty[item_slot()]);
+    ++item;
+  }
+
+  std::uint32_t position = 0;  ///< of the step looked at: slot and parity follow from it
+  std::uint32_t item = 0;
+  std::uint32_t flags = 0;  ///< of the step at `position`
+  std::uint32_t bits = 0;   ///< and the place of its bits
+
+ private:
+  BackwardStorage<Config>& shared_;
+  int group_;
+};
+
+/// One item of a pass.
+template <class Config, Pass kPass>
 class BackwardComputer {
  public:
-  __device__ BackwardComputer(const BackwardParams& p, BackwardStorage<Config>& shared, int group)
+  __device__ BackwardComputer(const BackwardParams& p, BackwardStorage<Config>& shared, int group,
+                              BackwardStream<Config>& stream)
       : p_(p),
         shared_(shared),
+        stream_(stream),
         group_(group),
         thread_(static_cast<int>(threadIdx.x % 128)),
-        scale_log2_(p.scale_log2) {}
+        scale_log2_(p.scale_log2),
+        opened_at_(stream.position) {}
 
+  /// From its first step, which has been looked at, to behind its last.
   __device__ __forceinline__ void run() {
-    for (;;) {
-      wait(shared_.step_full[slot()], parity());
-      if ((flags() & kEnd) != 0) return;
-      open_item();
-      sum_up();
-      ptx::named_barrier_wait(1 + group_, 128);
-      write_item();
-      ++item_;
-    }
+    open_item();
+    sum_up();
+    // Where all warps read the item's tiles as left factors; else each has read its own rows alone.
+    if constexpr (!kInRegisters) ptx::named_barrier_wait(1 + group_, 128);
+    write_item();
   }
 
  private:
   using Element = typename Config::Element;
+  static constexpr bool kKeys = kPass == Pass::keys;
+  static constexpr bool kInRegisters = Config::template kStationaryInRegisters<kPass>;
   static constexpr int kColumns = Config::kHeadDim / 2;  ///< registers of 64 x head_dim sums
   static constexpr int kSteps = Config::kHeadDim / 16;   ///< wgmmas of a product over head_dim
 
-  [[nodiscard]] __device__ __forceinline__ std::uint32_t slot() const {
-    return position_ % Config::kStages;
-  }
-  [[nodiscard]] __device__ __forceinline__ std::uint32_t parity() const {
-    return position_ / Config::kStages % 2;
-  }
-  [[nodiscard]] __device__ __forceinline__ std::uint32_t item_slot() const {
-    return item_ % Config::kItemSlots;
-  }
-  /// The same in all lanes; the shuffle tells the compiler so, and branches stay uniform.
-  [[nodiscard]] __device__ __forceinline__ std::uint32_t flags() const {
-    return __shfl_sync(0xFFFFFFFFU, shared_.step[slot()][group_].flags, 0);
-  }
-  __device__ __forceinline__ void release(std::uint32_t step_slot) {
-    __syncwarp();
-    if (thread_ % 32 == 0) arrive(shared_.step_empty[step_slot]);
-  }
-
-  enum class Found { step, end, none };
-
-  /// Moves on to the item's next step that this warpgroup must run and gives back those before it.
-  /// Looks at no step from `limit` on: none.
-  __device__ __forceinline__ Found find(std::uint32_t limit) {
-    for (; position_ != limit; ++position_) {
-      wait(shared_.step_full[slot()], parity());
-      flags_ = flags();
-      if ((flags_ & kEnd) != 0 || ((flags_ & kOpens) != 0 && position_ != opened_at_)) {
-        return Found::end;
+  /// Moves on to the item's next step that this warpgroup must run, and gives back those before it.
+  /// False when it looks at none: behind the last, or from `limit` on.
+  __device__ __forceinline__ bool find(std::uint32_t limit) {
+    while (!finished_ && stream_.position != limit) {
+      stream_.look();
+      if ((stream_.flags & kEnd) != 0 ||
+          ((stream_.flags & kOpens) != 0 && stream_.position != opened_at_)) {
+        finished_ = true;
+        break;
       }
-      if ((flags_ & kRun) != 0) return Found::step;
-      release(slot());
+      finished_ = (stream_.flags & kLast) != 0;
+      if ((stream_.flags & kRun) != 0) {
+        if ((stream_.flags & kMasked) != 0) word_ = load_word(stream_.slot());
+        return true;
+      }
+      stream_.release(stream_.slot());
+      ++stream_.position;
     }
-    return Found::none;
+    return false;
   }
 
   __device__ __forceinline__ void open_item() {
-    opened_at_ = position_;
-    wait(shared_.item_full[item_slot()], item_ / Config::kItemSlots % 2);
-    if constexpr (Config::kStationaryInRegisters) {
-      load_left(a1_, shared_.a1[item_slot()][group_]);
-      load_left(a2_, shared_.a2[item_slot()][group_]);
+    stream_.wait_for_item();
+    if constexpr (kInRegisters) {
+      load_left(a1_, shared_.a1[stream_.item_slot()][group_]);
+      load_left(a2_, shared_.a2[stream_.item_slot()][group_]);
     }
-    if constexpr (!Config::kOverKeys) {
-      const ItemInfo& info = shared_.item[item_slot()];
+    if constexpr (!kKeys) {
+      const BackwardItemInfo info = stream_.item_info();
       const std::int64_t first = (std::int64_t{info.batch} * p_.heads + info.head) * p_.padded_q +
                                  info.row_tile * kBackwardRows + group_ * kQuadrant +
                                  thread_ / 32 * 16 + thread_ % 32 / 4;
@@ -97,7 +142,7 @@ class BackwardComputer {
     }
 #pragma unroll
     for (float& x : sum1_) x = 0;
-    if constexpr (Config::kOverKeys) {
+    if constexpr (kKeys) {
 #pragma unroll
       for (float& x : sum2_) x = 0;
     }
@@ -120,28 +165,36 @@ class BackwardComputer {
 
   __device__ __forceinline__ void sum_up() {
     constexpr std::uint32_t kNoLimit = 0xFFFFFFFFU;
-    while (find(kNoLimit) == Found::step) {
-      multiply_scores(s_, a1_, shared_.a1[item_slot()][group_], shared_.b1[slot()]);
-      multiply_scores(d_, a2_, shared_.a2[item_slot()][group_], shared_.b2[slot()]);
+    while (find(kNoLimit)) {
+      start_scores();
+      start_slopes();
+      ptx::wgmma_wait<1>();
       run_steps();
     }
+  }
+
+  /// Of the step at the stream's position.
+  __device__ __forceinline__ void start_scores() {
+    multiply_scores(s_, a1_, shared_.a1[stream_.item_slot()][group_], shared_.b1[stream_.slot()]);
+  }
+  __device__ __forceinline__ void start_slopes() {
+    multiply_scores(d_, a2_, shared_.a2[stream_.item_slot()][group_], shared_.b2[stream_.slot()]);
   }
 
   /// Runs the step whose scores are in flight and those that follow it closely.
   __device__ __forceinline__ void run_steps() {
     for (;;) {
-      const std::uint32_t now = slot();
-      const std::uint32_t round = position_ + Config::kStages;
-      const bool masked = (flags_ & kMasked) != 0;
-      const std::uint32_t word = masked ? load_word(now) : 0;
-      ptx::wgmma_wait<1>();
+      const std::uint32_t now = stream_.slot();
+      const std::uint32_t round = stream_.position + Config::kStages;
+      const bool masked = (stream_.flags & kMasked) != 0;
+      const std::uint32_t word = word_;
       ptx::pin(s_);
       if (masked) {
         weigh<true>(now, word);
       } else {
         weigh<false>(now, word);
       }
-      if constexpr (Config::kOverKeys) {
+      if constexpr (kKeys) {
         pack(s_);
         multiply(sum2_, shared_.b2[now]);
         ptx::wgmma_wait<1>();
@@ -149,34 +202,31 @@ class BackwardComputer {
         ptx::wgmma_wait<0>();
       }
       ptx::pin(d_);
-      if (masked) {
-        differentiate<true>(now, word);
-      } else {
-        differentiate<false>(now, word);
-      }
-      if constexpr (Config::kOverKeys) {
+      differentiate(masked, now, word);
+      if constexpr (kKeys) {
         ptx::wgmma_wait<0>();
         ptx::pin(sum2_);
         ptx::pin(left_);
       }
       pack(d_);
       // A step a whole round of the ring later cannot come before this one is given back.
-      ++position_;
-      if (find(round) != Found::step) {
+      ++stream_.position;
+      if (!find(round)) {
         multiply(sum1_, shared_.b1[now]);
         ptx::wgmma_wait<0>();
         ptx::pin(sum1_);
-        release(now);
+        stream_.release(now);
         return;
       }
       multiply(sum1_, shared_.b1[now]);
-      multiply_scores(s_, a1_, shared_.a1[item_slot()][group_], shared_.b1[slot()]);
+      start_scores();
       ptx::wgmma_wait<1>();
       ptx::pin(sum1_);
       ptx::pin(left_);
-      release(now);
+      stream_.release(now);
       // Behind the sum, not with it: else ptxas runs out of registers (C7512).
-      multiply_scores(d_, a2_, shared_.a2[item_slot()][group_], shared_.b2[slot()]);
+      start_slopes();
+      ptx::wgmma_wait<1>();
     }
   }
 
@@ -187,7 +237,7 @@ class BackwardComputer {
                                                   const std::uint16_t* b_tile) {
     const std::uint64_t right = ptx::matrix_descriptor(shared_address(b_tile), 16);
     std::uint64_t left = 0;
-    if constexpr (!Config::kStationaryInRegisters) {
+    if constexpr (!kInRegisters) {
       left = ptx::matrix_descriptor(shared_address(a_tile), 16);
     }
     ptx::pin(s);
@@ -196,7 +246,7 @@ class BackwardComputer {
     for (int step = 0; step < kSteps; ++step) {
       // 16 columns are 32 bytes inside a panel; four of them fill it.
       const int offset = (step / 4 * kQuadrant * 128 + step % 4 * 32) >> 4;
-      if constexpr (Config::kStationaryInRegisters) {
+      if constexpr (kInRegisters) {
         ptx::wgmma_rs_rows<Element>(s, a[4 * step], a[4 * step + 1], a[4 * step + 2],
                                     a[4 * step + 3], right + offset, step != 0);
       } else {
@@ -228,19 +278,18 @@ class BackwardComputer {
 
   /// This thread's mask bits of a step; `allowed` reads them.
   __device__ __forceinline__ std::uint32_t load_word(std::uint32_t step_slot) {
-    if constexpr (Config::kOverKeys) {
+    if constexpr (kKeys) {
       if constexpr (Config::kBitsInShared) {
         return transposed_word(shared_.bits[step_slot], group_, thread_);
       }
-      const std::int64_t strip = shared_.step[step_slot][group_].bits;
-      return transposed_word(p_.columns.bits + strip * kStripWords, group_, thread_);
+      return transposed_word(p_.columns.bits + std::int64_t{stream_.bits} * kStripWords, group_,
+                             thread_);
     } else {
-      const std::uint32_t bits = shared_.step[step_slot][group_].bits;
-      return __ldg(p_.mask.bits + word_index(bits / 2, thread_) + bits % 2);
+      return __ldg(p_.mask.bits + word_index(stream_.bits / 2, thread_) + stream_.bits % 2);
     }
   }
   static __device__ __forceinline__ bool allowed(std::uint32_t word, int i) {
-    return (word >> (Config::kOverKeys ? transposed_bit(i) : i) & 1U) != 0;
+    return (word >> (kKeys ? transposed_bit(i) : i) & 1U) != 0;
   }
 
   /// s_ becomes P'; what is masked becomes 0, whatever it was.
@@ -249,10 +298,10 @@ class BackwardComputer {
 #pragma unroll
     for (int j = 0; j < 8; ++j) {
       float2 lse{};
-      if constexpr (Config::kOverKeys) lse = column_pair(shared_.lse_log2[step_slot], j);
+      if constexpr (kKeys) lse = column_pair(shared_.lse_log2[step_slot], j);
 #pragma unroll
       for (int i = 4 * j; i < 4 * j + 4; ++i) {
-        const float base = !Config::kOverKeys ? row_lse_[i / 2 % 2] : i % 2 == 0 ? lse.x : lse.y;
+        const float base = !kKeys ? row_lse_[i / 2 % 2] : i % 2 == 0 ? lse.x : lse.y;
         s_[i] = ptx::exp2_approx(fmaf(s_[i], scale_log2_, -base));
         if (kMaskedStep && !allowed(word, i)) s_[i] = 0;
       }
@@ -260,17 +309,23 @@ class BackwardComputer {
   }
 
   /// d_ becomes dS' / scale.
+  __device__ __forceinline__ void differentiate(bool masked, std::uint32_t step_slot,
+                                                std::uint32_t word) {
+    if (masked) {
+      differentiate<true>(step_slot, word);
+    } else {
+      differentiate<false>(step_slot, word);
+    }
+  }
   template <bool kMaskedStep>
   __device__ __forceinline__ void differentiate(std::uint32_t step_slot, std::uint32_t word) {
 #pragma unroll
     for (int j = 0; j < 8; ++j) {
       float2 delta{};
-      if constexpr (Config::kOverKeys) delta = column_pair(shared_.delta[step_slot], j);
+      if constexpr (kKeys) delta = column_pair(shared_.delta[step_slot], j);
 #pragma unroll
       for (int i = 4 * j; i < 4 * j + 4; ++i) {
-        const float base = !Config::kOverKeys ? row_delta_[i / 2 % 2]
-                           : i % 2 == 0       ? delta.x
-                                              : delta.y;
+        const float base = !kKeys ? row_delta_[i / 2 % 2] : i % 2 == 0 ? delta.x : delta.y;
         d_[i] = s_[i] * (d_[i] - base);
         if (kMaskedStep && !allowed(word, i)) d_[i] = 0;
       }
@@ -282,24 +337,21 @@ class BackwardComputer {
     return *reinterpret_cast<const float2*>(values + 8 * j + 2 * (thread_ % 4));
   }
 
-  /// All warps are through with the tiles of the item, which become staging places.
+  /// The tiles of the item become staging places.
   __device__ __forceinline__ void write_item() {
-    const ItemInfo info = shared_.item[item_slot()];
-    if constexpr (Config::kOverKeys) {
-      write(sum1_, p_.scale, shared_.a1[item_slot()][group_], info, p_.dk, p_.n_k);
-      write(sum2_, 1.0F, shared_.a2[item_slot()][group_], info, p_.dv, p_.n_k);
+    const BackwardItemInfo info = stream_.item_info();
+    if constexpr (kKeys) {
+      write(sum1_, p_.scale, shared_.a1[stream_.item_slot()][group_], info, p_.dk, p_.n_k);
+      write(sum2_, 1.0F, shared_.a2[stream_.item_slot()][group_], info, p_.dv, p_.n_k);
     } else {
-      write(sum1_, p_.scale, shared_.a1[item_slot()][group_], info, p_.dq, p_.n_q);
+      write(sum1_, p_.scale, shared_.a1[stream_.item_slot()][group_], info, p_.dq, p_.n_q);
     }
-    // The next tiles come here through TMA: order them behind these ordinary accesses.
-    cuda::ptx::fence_proxy_async(cuda::ptx::space_shared);
-    __syncwarp();
-    if (thread_ % 32 == 0) arrive(shared_.item_empty[item_slot()]);
+    stream_.release_item();
   }
 
   /// Rows leave whole, by way of shared memory.
   __device__ __forceinline__ void write(float (&sum)[kColumns], float scale, std::uint16_t* tile,
-                                        const ItemInfo& info, const Written& to,
+                                        const BackwardItemInfo& info, const Written& to,
                                         std::int32_t n_rows) {
     const int warp = thread_ / 32;
     const int lane = thread_ % 32;
@@ -310,59 +362,53 @@ class BackwardComputer {
       finite += x * 0.0F;
     }
     if (__any_sync(0xFFFFFFFFU, finite != 0) && lane == 0) {
-      p_.state->redo[Config::kOverKeys ? 1 : 0] = 1;
+      p_.state->redo[kKeys ? 1 : 0] = 1;
     }
-    std::uint16_t* const staging = tile + warp * 16 * kPanel;
-    const std::uint32_t base = shared_address(staging);
-    const int in_matrix = lane % 8;
-    const int matrix_row = in_matrix + lane / 8 % 2 * 8;
-#pragma unroll
-    for (int j = 0; j < kColumns / 8; ++j) {
-      const int chunk = (2 * j + lane / 16) % 8;
-      ptx::store_matrix_x4(
-          base + j / 4 * kQuadrant * 128 + matrix_row * 128 + ((chunk ^ in_matrix) << 4),
-          ptx::pack<Element>(sum[8 * j], sum[8 * j + 1]),
-          ptx::pack<Element>(sum[8 * j + 2], sum[8 * j + 3]),
-          ptx::pack<Element>(sum[8 * j + 4], sum[8 * j + 5]),
-          ptx::pack<Element>(sum[8 * j + 6], sum[8 * j + 7]));
-    }
-    __syncwarp();
-    constexpr int kChunks = Config::kHeadDim / 8;  // of 16 bytes in a row
-    constexpr int kRowsAtOnce = 32 / kChunks;
     auto* const out = static_cast<std::uint16_t*>(to.data) + info.batch * to.strides.batch +
                       info.head * to.strides.head;
-    const std::int32_t first_row =
-        info.row_tile * kBackwardRows + group_ * kQuadrant + warp * 16 + lane / kChunks;
-    const int chunk = lane % kChunks;
-#pragma unroll
-    for (int pass = 0; pass < 16 / kRowsAtOnce; ++pass) {
-      const int r = pass * kRowsAtOnce + lane / kChunks;
-      const uint4 value = *reinterpret_cast<const uint4*>(
-          staging + (chunk / 8 * kQuadrant + r) * kPanel + ((chunk % 8) ^ (r % 8)) * 8);
-      const std::int32_t i = first_row + pass * kRowsAtOnce;
-      if (i < n_rows) {
-        const std::int64_t row = to.order == nullptr ? i : __ldg(to.order + i);
-        *reinterpret_cast<uint4*>(out + row * to.strides.row + chunk * 8) = value;
-      }
-    }
+    const std::int32_t first_row = info.row_tile * kBackwardRows + group_ * kQuadrant + warp * 16;
+    // What the other pass will want stays in the cache.
+    store_rows<Element, Config::kHeadDim, kQuadrant>(
+        sum, tile + warp * 16 * kPanel, lane, [&](int r) -> std::uint16_t* {
+          const std::int32_t i = first_row + r;
+          if (i >= n_rows) return nullptr;
+          const std::int64_t row = to.order == nullptr ? i : __ldg(to.order + i);
+          return out + row * to.strides.row;
+        });
   }
 
   const BackwardParams& p_;
   BackwardStorage<Config>& shared_;
+  BackwardStream<Config>& stream_;
   int group_;
   int thread_;
   float scale_log2_;
-  std::uint32_t position_ = 0;  ///< of the step looked at: slot and parity follow from it
-  std::uint32_t opened_at_ = 0;
-  std::uint32_t item_ = 0;
-  std::uint32_t flags_ = 0;  ///< of the step at position_
+  std::uint32_t opened_at_;
+  bool finished_ = false;   ///< no step of the item is left to look at
+  std::uint32_t word_ = 0;  ///< this thread's bits of the step that `find` found
   float row_lse_[2], row_delta_[2];
   float s_[32], d_[32];
   float sum1_[kColumns];
-  float sum2_[Config::kOverKeys ? kColumns : 1];
+  float sum2_[kKeys ? kColumns : 1];
   std::uint32_t left_[16];  ///< P' or dS', rounded
-  std::uint32_t a1_[Config::kStationaryInRegisters ? kSteps * 4 : 1];
-  std::uint32_t a2_[Config::kStationaryInRegisters ? kSteps * 4 : 1];
+  std::uint32_t a1_[kInRegisters ? kSteps * 4 : 1];
+  std::uint32_t a2_[kInRegisters ? kSteps * 4 : 1];
 };
+
+/// Of the items of both passes what warpgroup `group` has to compute.
+template <class Config>
+__device__ __forceinline__ void compute_gradients(const BackwardParams& p,
+                                                  BackwardStorage<Config>& shared, int group) {
+  BackwardStream<Config> stream(shared, group);
+  for (;;) {
+    stream.look();
+    if ((stream.flags & kEnd) != 0) return;
+    if ((stream.flags & kOverKeys) != 0) {
+      BackwardComputer<Config, Pass::keys>(p, shared, group, stream).run();
+    } else {
+      BackwardComputer<Config, Pass::rows>(p, shared, group, stream).run();
+    }
+  }
+}
 
 }  // namespace attn::hopper

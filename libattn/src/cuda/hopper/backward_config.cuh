@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The two passes of the gradients are one kernel, compiled twice. A pass keeps 64 rows a warpgroup
+// Gradients take two passes, which one kernel runs item by item. An item keeps 64 rows a warpgroup
 // and their gradient in place and streams 64 rows of the other side past them:
 //
 //                  stays (A1, A2)   passes by (B1, B2)   sums up
@@ -8,7 +8,8 @@
 //     over keys    K, V             Q, dO                dK = dSt Q,  dV = Pt dO
 //
 // In both S' = A1 B1t and dP' = A2 B2t (the second pass sees them transposed), and the first sum is
-// dS' B1. Nothing is summed across CTAs: the result has the same bits on every run.
+// dS' B1. Nothing is summed across CTAs: the result has the same bits on every run. The passes take
+// turns head group by head group, so that the second finds Q, K, V and dO in the L2 cache.
 //
 // Shared memory of a CTA, in tiles of 64 rows: [head_dim / 64][64 rows][64], rows of 128 bytes
 // swizzled by TMA as in pipeline.cuh.
@@ -22,35 +23,62 @@ namespace attn::hopper {
 
 enum class Pass { rows, keys };
 
+/// Lanes of a warp that give back what the warp has read. One is enough behind __syncwarp, but
+/// racecheck does not follow that: compiled with BLOCKFILL_RACECHECK, each lane arrives for itself.
+#ifdef BLOCKFILL_RACECHECK
+inline constexpr unsigned kArrivals = 32;
+#else
+inline constexpr unsigned kArrivals = 1;
+#endif
+
+/// What the loading threads tell each other and the computing warps about an item.
+struct BackwardItemInfo {
+  static constexpr std::int32_t kNone = -1;  ///< the stream of items is over
+
+  std::int32_t row_tile, batch, head;
+  std::int32_t pass;  ///< Pass, or kNone
+
+  [[nodiscard]] __device__ bool over_keys() const {
+    return pass == static_cast<std::int32_t>(Pass::keys);
+  }
+};
+
 /// What a warpgroup has to do in a step, and the place of its bits.
 struct StepInfo {
   std::uint32_t flags;
   std::uint32_t bits;
 };
 
-template <class T, int kDim, Pass kWhich, int kRing, int kItems, bool kInRegisters>
+/// Beside the StepFlags: the first step of an item of the pass over keys; the last step of an item,
+/// where the loading thread knows that it is.
+inline constexpr std::uint32_t kOverKeys = 64;
+inline constexpr std::uint32_t kLast = 128;
+
+template <class T, int kDim, int kRing, int kItems>
 struct BackwardConfig {
   using Element = T;
   static constexpr int kHeadDim = kDim;
-  static constexpr bool kOverKeys = kWhich == Pass::keys;
   static constexpr int kGroups = kBackwardRows / kQuadrant;
   static constexpr int kStages = kRing;
   static constexpr int kItemSlots = kItems;
-  static constexpr bool kStationaryInRegisters = kInRegisters;
   static constexpr int kThreads = 128 * (kGroups + 1);
 
   // 504 registers a lane of four warps: the kernel is compiled for 168 a thread, and together no
   // more may be taken. dK and dV at head_dim 128 need all that the loading thread can miss.
-  static constexpr int kLoadRegisters = kOverKeys && kDim == 128 ? 24 : 40;
-  static constexpr int kComputeRegisters = kOverKeys && kDim == 128 ? 240 : 232;
+  static constexpr int kLoadRegisters = kDim == 128 ? 24 : 40;
+  static constexpr int kComputeRegisters = kDim == 128 ? 240 : 232;
   static_assert(kLoadRegisters + 2 * kComputeRegisters <= 504,
                 "warpgroups would wait for registers for ever");
   static constexpr int kPanels = kDim / kPanel;
   static constexpr int kTileElements = kQuadrant * kDim;
   static constexpr std::uint32_t kTileBytes = kTileElements * 2;
 
+  /// At head_dim 128 the sums of dK and dV leave no room for K and V in registers.
+  template <Pass kPass>
+  static constexpr bool kStationaryInRegisters = kPass == Pass::rows || kDim == 64;
+
   /// The strip of a step over keys comes along with its tiles, where there is room for it.
-  static constexpr bool kBitsInShared = kOverKeys && kDim == 64;
+  static constexpr bool kBitsInShared = kDim == 64;
 
   static_assert(kGroups == 2, "a strip of the mask has two key blocks, one a warpgroup");
 };
@@ -64,13 +92,45 @@ struct BackwardStorage {
   alignas(1024) Tile b1[Config::kStages];
   alignas(1024) Tile b2[Config::kStages];
   // Of the pass over keys: what belongs to the 64 queries of a step, and the strip's bits.
-  alignas(128) float lse_log2[Config::kStages][Config::kOverKeys ? kQuadrant : 1];
-  alignas(128) float delta[Config::kStages][Config::kOverKeys ? kQuadrant : 1];
+  alignas(128) float lse_log2[Config::kStages][kQuadrant];
+  alignas(128) float delta[Config::kStages][kQuadrant];
   alignas(128) std::uint32_t bits[Config::kStages][Config::kBitsInShared ? kStripWords : 1];
+  std::uint64_t item_known[Config::kItemSlots];  ///< its place: the lists of its steps may be read
   std::uint64_t item_full[Config::kItemSlots], item_empty[Config::kItemSlots];
   std::uint64_t step_full[Config::kStages], step_empty[Config::kStages];
-  ItemInfo item[Config::kItemSlots];
+  BackwardItemInfo item[Config::kItemSlots];
   StepInfo step[Config::kStages][Config::kGroups];
 };
+
+/// The mask of a (batch, head) pair of queries.
+__device__ __forceinline__ std::int64_t mask_of(const BackwardParams& p, std::int32_t batch,
+                                                std::int32_t head) {
+  return std::int64_t{p.mask.batch == 1 ? 0 : batch} * p.mask.heads +
+         (p.mask.heads == 1 ? 0 : head);
+}
+
+/// Of an item over rows: the first of its tiles and their number.
+__device__ __forceinline__ int2 row_of(const BackwardParams& p, const BackwardItemInfo& item) {
+  const WorkItem* const row =
+      p.mask.rows + mask_of(p, item.batch, item.head) * p.mask.row_tiles + item.row_tile;
+  return {__ldg(&row->first_tile), __ldg(&row->n_tiles)};
+}
+
+/// Of an item over keys, for one head of queries: where its strips begin, and behind it where they
+/// end.
+__device__ __forceinline__ const std::int32_t* column_of(const BackwardParams& p,
+                                                         const BackwardItemInfo& item,
+                                                         std::int32_t head) {
+  return p.columns.offsets + mask_of(p, item.batch, head) * p.columns.key_tiles + item.row_tile;
+}
+
+/// A tile of 64 rows, all their columns at once.
+__device__ __forceinline__ void load_rows(const CUtensorMap& map, std::uint16_t* destination,
+                                          std::uint64_t& full, std::int32_t row, std::int32_t head,
+                                          std::int32_t batch) {
+  const std::int32_t coordinates[5] = {0, row, 0, head, batch};
+  cuda::ptx::cp_async_bulk_tensor(cuda::ptx::space_cluster, cuda::ptx::space_global, destination,
+                                  &map, coordinates, &full);
+}
 
 }  // namespace attn::hopper

@@ -12,34 +12,14 @@ namespace attn::hopper {
 
 template <class T, int kDim>
 struct BackwardKernels {
-  // At head_dim 128 the sums of dK and dV leave no room for K and V in registers.
-  static constexpr int kStages = kDim == 64 ? 6 : 3;
-  using Rows = BackwardConfig<T, kDim, Pass::rows, kStages, 2, true>;
-  using Keys = BackwardConfig<T, kDim, Pass::keys, kStages, 2, kDim == 64>;
+  using Config = BackwardConfig<T, kDim, kDim == 64 ? 6 : 3, 2>;
 
-  template <class Config>
   static constexpr int kShared = static_cast<int>(sizeof(BackwardStorage<Config>)) + 1024;
-  static_assert(kShared<Rows> <= 232448 && kShared<Keys> <= 232448,
-                "a CTA of sm_90 has 227 KiB of shared memory");
-
-  template <class Config>
-  static cudaError_t allow_shared_memory() {
-    return cudaFuncSetAttribute(backward_kernel<Config>,
-                                cudaFuncAttributeMaxDynamicSharedMemorySize, kShared<Config>);
-  }
+  static_assert(kShared <= 232448, "a CTA of sm_90 has 227 KiB of shared memory");
 
   static cudaError_t prepare() {
-    for (const cudaError_t error : {allow_shared_memory<Rows>(), allow_shared_memory<Keys>()}) {
-      if (error != cudaSuccess) return error;
-    }
-    return cudaSuccess;
-  }
-
-  template <class Config>
-  static void launch_pass(const BackwardParams& p, const BackwardSchedule& schedule, int ctas,
-                          cudaStream_t stream) {
-    if (schedule.work_count == 0) return;
-    backward_kernel<Config><<<ctas, Config::kThreads, kShared<Config>, stream>>>(p);
+    return cudaFuncSetAttribute(backward_kernel<Config>,
+                                cudaFuncAttributeMaxDynamicSharedMemorySize, kShared);
   }
 
   static cudaError_t launch(const BackwardParams& p, int ctas, cudaStream_t stream) {
@@ -48,8 +28,9 @@ struct BackwardKernels {
     prepare_backward_kernel<T, kDim>
         <<<dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(pairs)), kPrepareThreads, 0,
            stream>>>(p);
-    launch_pass<Rows>(p, p.rows, ctas, stream);
-    launch_pass<Keys>(p, p.keys, ctas, stream);
+    if (p.schedule.work_count != 0) {
+      backward_kernel<Config><<<ctas, Config::kThreads, kShared, stream>>>(p);
+    }
     finish_backward_kernel<T, kDim><<<ctas, kFinishThreads, 0, stream>>>(p);
     return cudaGetLastError();
   }

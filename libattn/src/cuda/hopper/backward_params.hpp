@@ -13,8 +13,8 @@ namespace attn::hopper {
 
 /// State that the kernels of one call share, in its workspace; cleared by the first of them.
 struct BackwardState {
-  std::uint32_t next_item[2];  ///< of the pass over rows, of the pass over keys
-  std::uint32_t redo[2];       ///< some row of dQ, of dK or dV needs the safe path
+  std::uint32_t next_item;
+  std::uint32_t redo[2];  ///< some row of dQ, of dK or dV needs the safe path
 };
 
 /// Rows of stationary tiles of one (batch of the) mask.
@@ -23,14 +23,20 @@ struct BackwardItem {
   std::int32_t batch;  ///< of a per-batch mask, else 0
 };
 
-/// What one pass walks: items longest first, as DeviceMask's are scheduled (schedule.cuh).
-struct BackwardSchedule {
+/// What one pass walks: items, longest first.
+struct BackwardItems {
   const BackwardItem* items;
   std::int32_t n_items;
   std::int32_t heavy_items;
-  std::int32_t heads;       ///< of the tensors whose gradient the pass writes
-  std::int32_t repeats;     ///< (batch, head) pairs that walk each item
-  std::int32_t head_group;  ///< of which so many run side by side
+  std::int32_t heads;    ///< of the tensors whose gradient the pass writes
+  std::int32_t repeats;  ///< (batch, head) pairs that walk each item
+};
+
+/// Heavy items of all heads first, then the light ones by groups of heads, over rows and over keys
+/// in turn.
+struct BackwardSchedule {
+  BackwardItems rows, keys;
+  std::int32_t head_group;  ///< heads of K and V that run side by side
   std::uint32_t work_count;
 };
 
@@ -45,7 +51,7 @@ struct BackwardParams {
   CUtensorMap q_map, k_map, v_map, d_o_map;  ///< in the mask's order, in boxes of 64 rows
   DeviceMask mask;                           ///< in tiles of kBackwardRows queries
   DeviceColumns columns;
-  BackwardSchedule rows, keys;
+  BackwardSchedule schedule;
   BackwardState* state;
   const void *q, *k, *v, *d_o;  ///< as the maps see them
   Strides q_strides, k_strides, v_strides, d_o_strides;

@@ -20,6 +20,10 @@ using cuda::check;
 /// What streams past the heads that run side by side stays in a half of the L2 cache.
 constexpr std::int64_t kCacheBytes = 24 << 20;
 
+/// Products of a visited tile of kBackwardRows queries, and of a visited strip.
+constexpr std::int64_t kRowProducts = 3 * 4;
+constexpr std::int64_t kKeyProducts = 4 * 2;
+
 const BackwardKernel* find_kernel(const TensorView& q) {
   for (const BackwardKernel& kernel : backward_kernels()) {
     if (kernel.dtype == q.dtype && kernel.head_dim == q.width()) return &kernel;
@@ -88,7 +92,7 @@ std::int64_t padded_rows(const BackwardArgs& args) {
 void describe(const TensorView& tensor, CUtensorMap& map, const void*& data, Strides& strides) {
   data = tensor.data;
   strides = strides_of(tensor);
-  if (tensor.elements() != 0) map = tensor_map(tensor, kQuadrant);
+  if (tensor.elements() != 0) map = row_map(tensor, kQuadrant);
 }
 
 }  // namespace
@@ -130,17 +134,19 @@ BackwardPlan::BackwardPlan(std::shared_ptr<const PreparedMask> mask, bool follow
   const auto masks = static_cast<std::size_t>(shape.batch) * static_cast<std::size_t>(shape.heads);
   const std::int32_t row_tiles = (shape.n_q + kBackwardRows - 1) / kBackwardRows;
   const std::int32_t key_tiles = (shape.n_k + kStripKeys - 1) / kStripKeys;
-  std::vector<std::int64_t> row_steps(masks * static_cast<std::size_t>(row_tiles));
-  std::vector<std::int64_t> key_steps(masks * static_cast<std::size_t>(key_tiles));
+  std::vector<std::int64_t> row_lengths(masks * static_cast<std::size_t>(row_tiles));
+  std::vector<std::int64_t> key_lengths(masks * static_cast<std::size_t>(key_tiles));
   if (!follows) {
-    const auto tiles = download(rows().rows, row_steps.size());
-    std::transform(tiles.begin(), tiles.end(), row_steps.begin(),
-                   [](const WorkItem& row) { return row.n_tiles; });
-    const auto offsets = download(mask_->column_offsets.data(), key_steps.size() + 1);
-    for (std::size_t c = 0; c < key_steps.size(); ++c) key_steps[c] = offsets[c + 1] - offsets[c];
+    const auto tiles = download(rows().rows, row_lengths.size());
+    std::transform(tiles.begin(), tiles.end(), row_lengths.begin(),
+                   [](const WorkItem& row) { return kRowProducts * row.n_tiles; });
+    const auto offsets = download(mask_->column_offsets.data(), key_lengths.size() + 1);
+    for (std::size_t c = 0; c < key_lengths.size(); ++c) {
+      key_lengths[c] = kKeyProducts * (offsets[c + 1] - offsets[c]);
+    }
   }
-  row_items_ = sort_items(row_steps, row_tiles);
-  key_items_ = sort_items(key_steps, key_tiles);
+  row_items_ = sort_items(row_lengths, row_tiles);
+  key_items_ = sort_items(key_lengths, key_tiles);
 }
 
 DeviceMask BackwardPlan::rows() const {
@@ -150,7 +156,7 @@ DeviceMask BackwardPlan::rows() const {
   return rows;
 }
 
-BackwardPlan::Items BackwardPlan::sort_items(const std::vector<std::int64_t>& steps,
+BackwardPlan::Items BackwardPlan::sort_items(const std::vector<std::int64_t>& lengths,
                                              std::int32_t tiles) const {
   struct Item {
     BackwardItem place;
@@ -162,7 +168,7 @@ BackwardPlan::Items BackwardPlan::sort_items(const std::vector<std::int64_t>& st
       Item item{{t, b}, 0};
       for (std::int32_t h = 0; h < mask_->shape.heads; ++h) {
         const std::int64_t mask = std::int64_t{b} * mask_->shape.heads + h;
-        item.length += steps[static_cast<std::size_t>(mask * tiles + t)];
+        item.length += lengths[static_cast<std::size_t>(mask * tiles + t)];
       }
       sorted.push_back(item);
     }
@@ -180,25 +186,34 @@ BackwardPlan::Items BackwardPlan::sort_items(const std::vector<std::int64_t>& st
   return result;
 }
 
-BackwardSchedule BackwardPlan::schedule(const Items& items, std::int64_t batch, std::int64_t heads,
-                                        std::int64_t bytes_per_head) const {
+BackwardSchedule BackwardPlan::schedule(const BackwardArgs& args) const {
+  const std::int64_t kv_heads = args.k.heads();
+  const std::int64_t group = args.q.heads() / kv_heads;
+  const std::int64_t batch = mask_->shape.batch == 1 ? args.q.batch() : 1;
+  // Q, dO, K and V of those heads pass by twice, from the cache the second time.
+  const std::int64_t bytes_per_head = 4 * args.q.width() * (args.q.rows() * group + args.k.rows());
   BackwardSchedule s{};
-  s.items = items.items.data();
-  s.n_items = static_cast<std::int32_t>(items.lengths.size());
-  s.heads = static_cast<std::int32_t>(heads);
-  s.repeats = static_cast<std::int32_t>((mask_->shape.batch == 1 ? batch : 1) * heads);
-  s.work_count = static_cast<std::uint32_t>(s.n_items) * static_cast<std::uint32_t>(s.repeats);
-  if (s.work_count == 0) return s;
-  s.head_group = static_cast<std::int32_t>(std::clamp<std::int64_t>(
-      kCacheBytes / std::max<std::int64_t>(bytes_per_head, 1), 1, s.repeats));
+  s.head_group = static_cast<std::int32_t>(
+      std::clamp<std::int64_t>(kCacheBytes / std::max<std::int64_t>(bytes_per_head, 1), 1,
+                               std::max<std::int64_t>(batch * kv_heads, 1)));
   // Items that would start in the last group of heads and outlast it run before all others.
-  const std::int64_t group_time = items.total * s.head_group / multiprocessors_;
-  const std::int64_t mean = items.total / s.n_items;
-  const std::int64_t limit = std::max(group_time / 2, 2 * mean);
-  s.heavy_items = static_cast<std::int32_t>(
-      std::partition_point(items.lengths.begin(), items.lengths.end(),
-                           [limit](std::int64_t n) { return n > limit; }) -
-      items.lengths.begin());
+  const std::int64_t group_time =
+      (row_items_.total * group + key_items_.total) * s.head_group / multiprocessors_;
+  const auto describe = [&](const Items& items, std::int64_t heads) {
+    const auto n_items = static_cast<std::int64_t>(items.lengths.size());
+    const std::int64_t mean = n_items == 0 ? 0 : items.total / n_items;
+    const std::int64_t limit = std::max(group_time / 2, 2 * mean);
+    const auto light = std::partition_point(items.lengths.begin(), items.lengths.end(),
+                                            [limit](std::int64_t n) { return n > limit; });
+    s.work_count += static_cast<std::uint32_t>(n_items * batch * heads);
+    return BackwardItems{.items = items.items.data(),
+                         .n_items = static_cast<std::int32_t>(n_items),
+                         .heavy_items = static_cast<std::int32_t>(light - items.lengths.begin()),
+                         .heads = static_cast<std::int32_t>(heads),
+                         .repeats = static_cast<std::int32_t>(batch * heads)};
+  };
+  s.rows = describe(row_items_, args.q.heads());
+  s.keys = describe(key_items_, kv_heads);
   return s;
 }
 
@@ -243,9 +258,7 @@ void BackwardPlan::run(const BackwardArgs& args) const {
   p.lse = static_cast<const float*>(args.lse.data);
   p.lse_strides = strides_of(args.lse);
 
-  const std::int64_t row_bytes = 4 * args.q.width();
-  p.rows = schedule(row_items_, p.batch, p.heads, row_bytes * p.n_k);
-  p.keys = schedule(key_items_, p.batch, args.k.heads(), row_bytes * p.n_q * p.group);
+  p.schedule = schedule(args);
   check(find_kernel(args.q)->launch(p, multiprocessors_, stream), "launching the backward kernels");
 }
 

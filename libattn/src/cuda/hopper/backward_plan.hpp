@@ -36,18 +36,18 @@ class BackwardPlan {
   void run(const BackwardArgs& args) const;
 
  private:
-  /// The items of one pass, longest first.
+  /// The items of one pass, longest first; lengths in products of 64 rows by 64 keys.
   struct Items {
     cuda::DeviceArray<BackwardItem> items;
     std::vector<std::int64_t> lengths;
     std::int64_t total = 0;
   };
 
-  /// From the number of steps of each tile of each mask, [mask][tile].
-  [[nodiscard]] Items sort_items(const std::vector<std::int64_t>& steps, std::int32_t tiles) const;
+  /// From the length of each tile of each mask, [mask][tile].
+  [[nodiscard]] Items sort_items(const std::vector<std::int64_t>& lengths,
+                                 std::int32_t tiles) const;
 
-  [[nodiscard]] BackwardSchedule schedule(const Items& items, std::int64_t batch,
-                                          std::int64_t heads, std::int64_t bytes_per_head) const;
+  [[nodiscard]] BackwardSchedule schedule(const BackwardArgs& args) const;
 
   [[nodiscard]] DeviceMask rows() const;
 

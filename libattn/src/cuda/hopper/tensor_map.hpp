@@ -12,10 +12,11 @@
 
 namespace attn::hopper {
 
-/// The TMA map of a [batch, heads, rows, head_dim] tensor whose boxes are `box_rows` rows by one
-/// 128-byte panel, swizzled; rows outside the tensor are read as zeros. The driver's encoder is
-/// looked up at run time: libcuda is not linked, so that the library starts without a driver.
-[[nodiscard]] inline CUtensorMap tensor_map(const TensorView& tensor, int box_rows) {
+/// The driver's encoder, looked up at run time: libcuda is not linked, so that the library starts
+/// without a driver.
+[[nodiscard]] inline CUtensorMap encode_map(DType dtype, int rank, void* data,
+                                            const cuuint64_t* extents, const cuuint64_t* strides,
+                                            const cuuint32_t* box) {
   using Encode =
       CUresult (*)(CUtensorMap*, CUtensorMapDataType, cuuint32_t, void*, const cuuint64_t*,
                    const cuuint64_t*, const cuuint32_t*, const cuuint32_t*, CUtensorMapInterleave,
@@ -31,32 +32,52 @@ namespace attn::hopper {
     }
     return reinterpret_cast<Encode>(entry);
   }();
-
-  const cuuint64_t extents[4] = {
-      static_cast<cuuint64_t>(tensor.shape[3]), static_cast<cuuint64_t>(tensor.shape[2]),
-      static_cast<cuuint64_t>(tensor.shape[1]), static_cast<cuuint64_t>(tensor.shape[0])};
-  // The stride of an axis of length 1 is never used, but must be valid.
-  const auto bytes = [&](int axis) {
-    const bool used = tensor.shape[static_cast<std::size_t>(axis)] > 1;
-    return static_cast<cuuint64_t>(
-        2 * (used ? tensor.strides[static_cast<std::size_t>(axis)] : tensor.shape[3]));
-  };
-  const cuuint64_t strides[3] = {bytes(2), bytes(1), bytes(0)};
-  const cuuint32_t box[4] = {64, static_cast<cuuint32_t>(box_rows), 1, 1};
-  const cuuint32_t step[4] = {1, 1, 1, 1};
+  const cuuint32_t step[5] = {1, 1, 1, 1, 1};
   CUtensorMap map;
-  const CUresult result =
-      encode(&map,
-             tensor.dtype == DType::f16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
-                                        : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
-             4, tensor.data, extents, strides, box, step, CU_TENSOR_MAP_INTERLEAVE_NONE,
-             CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
-             CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  const CUresult result = encode(
+      &map,
+      dtype == DType::f16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
+      static_cast<cuuint32_t>(rank), data, extents, strides, box, step,
+      CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+      CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (result != CUDA_SUCCESS) {
     throw Error(ErrorCode::device,
                 "cuTensorMapEncodeTiled returned " + std::to_string(static_cast<int>(result)));
   }
   return map;
+}
+
+/// Bytes from one index of an axis to the next. That of an axis of length 1 is never used, but must
+/// be valid.
+[[nodiscard]] inline cuuint64_t stride_bytes(const TensorView& tensor, std::size_t axis) {
+  return static_cast<cuuint64_t>(2 *
+                                 (tensor.shape[axis] > 1 ? tensor.strides[axis] : tensor.shape[3]));
+}
+
+/// The TMA map of a [batch, heads, rows, head_dim] tensor whose boxes are `box_rows` rows by one
+/// 128-byte panel, swizzled; rows outside the tensor are read as zeros.
+[[nodiscard]] inline CUtensorMap tensor_map(const TensorView& tensor, int box_rows) {
+  const cuuint64_t extents[4] = {
+      static_cast<cuuint64_t>(tensor.shape[3]), static_cast<cuuint64_t>(tensor.shape[2]),
+      static_cast<cuuint64_t>(tensor.shape[1]), static_cast<cuuint64_t>(tensor.shape[0])};
+  const cuuint64_t strides[3] = {stride_bytes(tensor, 2), stride_bytes(tensor, 1),
+                                 stride_bytes(tensor, 0)};
+  const cuuint32_t box[4] = {64, static_cast<cuuint32_t>(box_rows), 1, 1};
+  return encode_map(tensor.dtype, 4, tensor.data, extents, strides, box);
+}
+
+/// Likewise, with boxes of whole rows: panel by panel, each [box_rows][64]. Coordinates are column
+/// in the panel, row, panel, head, batch.
+[[nodiscard]] inline CUtensorMap row_map(const TensorView& tensor, int box_rows) {
+  const auto panels = static_cast<cuuint64_t>(tensor.shape[3] / 64);
+  const cuuint64_t extents[5] = {64, static_cast<cuuint64_t>(tensor.shape[2]), panels,
+                                 static_cast<cuuint64_t>(tensor.shape[1]),
+                                 static_cast<cuuint64_t>(tensor.shape[0])};
+  const cuuint64_t strides[4] = {stride_bytes(tensor, 2), 128, stride_bytes(tensor, 1),
+                                 stride_bytes(tensor, 0)};
+  const cuuint32_t box[5] = {64, static_cast<cuuint32_t>(box_rows), static_cast<cuuint32_t>(panels),
+                             1, 1};
+  return encode_map(tensor.dtype, 5, tensor.data, extents, strides, box);
 }
 
 }  // namespace attn::hopper

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The thread of a backward kernel that looks up items and loads their stationary tiles, an item
+// ahead of those that need them. Finding an item takes four reads, each of which waits for the one
+// before; here nothing waits for them.
+#pragma once
+
+#include "cuda/hopper/backward_config.cuh"
+#include "cuda/hopper/mask.cuh"
+
+namespace attn::hopper {
+
+template <class Config>
+class BackwardItemLoader {
+ public:
+  __device__ BackwardItemLoader(const BackwardParams& p, BackwardStorage<Config>& shared)
+      : p_(p), shared_(shared) {}
+
+  __device__ void run() {
+    std::uint32_t work = blockIdx.x;
+    while (work < p_.schedule.work_count) {
+      const std::uint32_t taken = atomicAdd(&p_.state->next_item, 1U);
+      const BackwardItemInfo item = find_item(work);
+      warm_lists(item);
+      open();
+      shared_.item[turn_.slot] = item;
+      arrive(shared_.item_known[turn_.slot]);
+      load_stationary(item);
+      turn_.advance();
+      work = gridDim.x + taken;
+    }
+    open();
+    shared_.item[turn_.slot] = {0, 0, 0, BackwardItemInfo::kNone};
+    arrive(shared_.item_known[turn_.slot]);
+  }
+
+ private:
+  __device__ void open() { wait(shared_.item_empty[turn_.slot], turn_.parity ^ 1); }
+
+  /// Work w of the schedule.
+  __device__ BackwardItemInfo find_item(std::uint32_t w) const {
+    const BackwardItems& rows = p_.schedule.rows;
+    const BackwardItems& keys = p_.schedule.keys;
+    const auto heavy_rows = static_cast<std::uint32_t>(rows.heavy_items * rows.repeats);
+    const auto heavy_keys = static_cast<std::uint32_t>(keys.heavy_items * keys.repeats);
+    if (w < heavy_rows) return place(rows, Pass::rows, w, rows.repeats, 0, 0);
+    w -= heavy_rows;
+    if (w < heavy_keys) return place(keys, Pass::keys, w, keys.repeats, 0, 0);
+    w -= heavy_keys;
+    const std::int32_t width = p_.schedule.head_group;
+    const std::int32_t light_rows = (rows.n_items - rows.heavy_items) * p_.group;
+    const std::int32_t light_keys = keys.n_items - keys.heavy_items;
+    const auto block = static_cast<std::uint32_t>((light_rows + light_keys) * width);
+    const auto first = static_cast<std::int32_t>(w / block) * width;
+    w %= block;
+    const std::int32_t here = min(width, keys.repeats - first);
+    const auto rows_here = static_cast<std::uint32_t>(here * light_rows);
+    if (w < rows_here) {
+      return place(rows, Pass::rows, w, here * p_.group, rows.heavy_items, first * p_.group);
+    }
+    return place(keys, Pass::keys, w - rows_here, here, keys.heavy_items, first);
+  }
+
+  /// The w-th of the items from `first_item` on for `width` (batch, head) pairs from `first_repeat`
+  /// on.
+  __device__ BackwardItemInfo place(const BackwardItems& items, Pass pass, std::uint32_t w,
+                                    std::int32_t width, std::int32_t first_item,
+                                    std::int32_t first_repeat) const {
+    const auto at = static_cast<std::int32_t>(w);
+    const auto item = __ldg(reinterpret_cast<const int2*>(items.items) + first_item + at / width);
+    const std::int32_t repeat = first_repeat + at % width;
+    const bool shared_batch = p_.mask.batch == 1;
+    return {item.x, shared_batch ? repeat / items.heads : item.y,
+            shared_batch ? repeat % items.heads : repeat, static_cast<std::int32_t>(pass)};
+  }
+
+  /// Brings what the other loading thread reads first of the item's list to this multiprocessor.
+  __device__ void warm_lists(const BackwardItemInfo& item) const {
+    if (item.over_keys()) {
+      const std::int32_t* const offset = column_of(p_, item, item.head * p_.group);
+      prefetch(p_.columns.strips + __ldg(offset + 1) - 1);
+    } else {
+      prefetch(p_.mask.tiles + row_of(p_, item).x);
+    }
+  }
+  static __device__ void prefetch(const void* address) {
+    asm volatile("prefetch.global.L1 [%0];" ::"l"(address));
+  }
+
+  __device__ void load_stationary(const BackwardItemInfo& item) {
+    std::uint64_t& full = shared_.item_full[turn_.slot];
+    arrive_expecting(full, 2 * Config::kGroups * Config::kTileBytes);
+    const bool keys = item.over_keys();
+    for (int g = 0; g < Config::kGroups; ++g) {
+      const std::int32_t row = item.row_tile * kBackwardRows + g * kQuadrant;
+      load_rows(keys ? p_.k_map : p_.q_map, shared_.a1[turn_.slot][g], full, row, item.head,
+                item.batch);
+      load_rows(keys ? p_.v_map : p_.d_o_map, shared_.a2[turn_.slot][g], full, row, item.head,
+                item.batch);
+    }
+  }
+
+  const BackwardParams& p_;
+  BackwardStorage<Config>& shared_;
+  Turn<Config::kItemSlots> turn_;
+};
+
+}  // namespace attn::hopper
