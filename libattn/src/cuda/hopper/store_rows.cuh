@@ -6,11 +6,11 @@
 
 namespace attn::hopper {
 
-/// The accumulators of a warp, 16 rows x kDim, rounded and written so that rows leave whole, as data
-/// that the L2 cache may drop first. They go by way of the 16 rows at `staging` in a swizzled tile of
-/// kTileRows rows. `destination(r)` is the place of row r, or null for one that is not written. The
-/// warp must be through with its staging rows, and a proxy fence must stand between this and the
-/// next TMA load there.
+/// The accumulators of a warp, 16 rows x kDim, rounded and written so that rows leave whole, as
+/// data that the L2 cache may drop first. They go by way of the 16 rows at `staging` in a swizzled
+/// tile of kTileRows rows. `destination(r)` is the place of row r, or null for one that is not
+/// written. The warp must be through with its staging rows, and a proxy fence must stand between
+/// this and the next TMA load there.
 template <class T, int kDim, int kTileRows, class Destination>
 __device__ __forceinline__ void store_rows(const float (&values)[kDim / 2], std::uint16_t* staging,
                                            int lane, Destination destination) {
