@@ -71,6 +71,8 @@ Calibration read_calibration(const std::filesystem::path& file) {
     if (json.is_object()) decode(json, calibration);
   } catch (const Json::exception& error) {
     fail(file, "not a calibration: " + sentence_of(error));
+  } catch (const FieldError& error) {
+    fail(file, error.what());
   }
   if (calibration.format != Calibration{}.format) {
     fail(file, "not a calibration: `blockfill calibrate -o FILE` writes one");

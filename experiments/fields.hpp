@@ -4,6 +4,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -26,6 +27,29 @@ using Json = nlohmann::ordered_json;
   const std::size_t end = text.starts_with('[') ? text.find("] ") : std::string::npos;
   return end == std::string::npos ? text : text.substr(end + 2);
 }
+
+/// A field that holds something of another kind: "costs[0].t_row holds "much", expected a number".
+class FieldError : public std::runtime_error {
+ public:
+  FieldError(const Json& found, const char* expected)
+      : FieldError("", " holds " +
+                           (found.is_structured() ? std::string("an ") + found.type_name()
+                                                  : found.dump()) +
+                           ", expected " + expected) {}
+
+  /// The same of a field one level further in.
+  [[nodiscard]] FieldError inside(const std::string& outer) const {
+    const bool joins = path_.empty() || path_.front() == '[';
+    return {outer + (joins ? "" : ".") + path_, what_};
+  }
+
+ private:
+  FieldError(const std::string& path, const std::string& what)
+      : std::runtime_error(path + what), path_(path), what_(what) {}
+
+  std::string path_;
+  std::string what_;
+};
 
 /// T is `Struct`, const or not.
 template <class T, class Struct>
@@ -75,18 +99,34 @@ Json encode(const std::vector<T>& values) {
 }
 
 /// A field that the object lacks keeps its value; one that the struct lacks is passed over. Both
-/// let records of another schema version be read. Throws nlohmann::json::exception for a field of
-/// another type.
+/// let records of another schema version be read. Throws FieldError for a field of another type.
 template <class T>
 void decode(const Json& json, T& value) {
   if constexpr (HasFields<T>) {
+    if (!json.is_object()) throw FieldError(json, "an object");
     fields(value, [&](const char* name, auto& field) {
-      if (const auto found = json.find(name); found != json.end()) decode(*found, field);
+      const auto found = json.find(name);
+      if (found == json.end()) return;
+      try {
+        decode(*found, field);
+      } catch (const FieldError& error) {
+        throw error.inside(name);
+      }
     });
-  } else if constexpr (std::is_floating_point_v<T>) {
-    // JSON has no NaN and no infinity: they are written as null.
-    value = json.is_null() ? std::numeric_limits<T>::quiet_NaN() : json.get<T>();
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    if (!json.is_string()) throw FieldError(json, "text");
+    json.get_to(value);
+  } else if constexpr (std::is_same_v<T, bool>) {
+    if (!json.is_boolean()) throw FieldError(json, "true or false");
+    json.get_to(value);
   } else {
+    static_assert(std::is_arithmetic_v<T>, "a field is a number, a truth value, text or a struct");
+    // JSON has no NaN and no infinity: they are written as null.
+    if (std::is_floating_point_v<T> && json.is_null()) {
+      value = std::numeric_limits<T>::quiet_NaN();
+      return;
+    }
+    if (!json.is_number()) throw FieldError(json, "a number");
     json.get_to(value);
   }
 }
@@ -102,8 +142,15 @@ void decode(const Json& json, std::optional<T>& value) {
 
 template <class T>
 void decode(const Json& json, std::vector<T>& values) {
+  if (!json.is_array()) throw FieldError(json, "a list");
   values.clear();
-  for (const auto& item : json) decode(item, values.emplace_back());
+  for (const auto& item : json) {
+    try {
+      decode(item, values.emplace_back());
+    } catch (const FieldError& error) {
+      throw error.inside("[" + std::to_string(values.size() - 1) + "]");
+    }
+  }
 }
 
 }  // namespace experiments

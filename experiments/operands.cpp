@@ -7,21 +7,21 @@
 namespace experiments {
 
 Operands allocate_operands(const attn::Backend& backend, const Inputs& like) {
-  const auto make = [&](const attn::TensorView& view) {
-    return allocate(backend, view.dtype, view.shape);
+  const auto make = [&](const char* name, const attn::TensorView& view) {
+    return allocate(backend, view.dtype, view.shape, name);
   };
   const auto& q = like.q.view;
   Operands operands;
-  operands.q = make(q);
-  operands.k = make(like.k.view);
-  operands.v = make(like.v.view);
-  operands.o = make(q);
-  operands.lse = allocate(backend, attn::DType::f32, {q.batch(), q.heads(), q.rows(), 1});
+  operands.q = make("Q", q);
+  operands.k = make("K", like.k.view);
+  operands.v = make("V", like.v.view);
+  operands.o = make("O", q);
+  operands.lse = allocate(backend, attn::DType::f32, {q.batch(), q.heads(), q.rows(), 1}, "LSE");
   if (like.d_o.view.data != nullptr) {
-    operands.d_o = make(q);
-    operands.dq = make(q);
-    operands.dk = make(like.k.view);
-    operands.dv = make(like.v.view);
+    operands.d_o = make("dO", q);
+    operands.dq = make("dQ", q);
+    operands.dk = make("dK", like.k.view);
+    operands.dv = make("dV", like.v.view);
   }
   return operands;
 }
@@ -63,13 +63,13 @@ void fetch(const attn::Backend& backend, const Tensor& from, const Tensor& to) {
 
 Outputs allocate_outputs(const Inputs& like) {
   const auto& q = like.q.view;
-  return {allocate_like(like.q),
-          allocate(host_backend(), attn::DType::f32, {q.batch(), q.heads(), q.rows(), 1})};
+  return {allocate_like(like.q, "O"),
+          allocate(host_backend(), attn::DType::f32, {q.batch(), q.heads(), q.rows(), 1}, "LSE")};
 }
 
 Gradients allocate_gradients(const Inputs& like) {
   if (like.d_o.view.data == nullptr) return {};
-  return {allocate_like(like.q), allocate_like(like.k), allocate_like(like.v)};
+  return {allocate_like(like.q, "dQ"), allocate_like(like.k, "dK"), allocate_like(like.v, "dV")};
 }
 
 void copy_out(const attn::Backend& backend, const Operands& from, const Outputs& to) {
@@ -78,7 +78,7 @@ void copy_out(const attn::Backend& backend, const Operands& from, const Outputs&
 }
 
 Outputs copy_out(const attn::Backend& backend, const Operands& from) {
-  Outputs to{allocate_like(from.o), allocate_like(from.lse)};
+  Outputs to{allocate_like(from.o, "O"), allocate_like(from.lse, "LSE")};
   copy_out(backend, from, to);
   return to;
 }
@@ -90,13 +90,14 @@ void copy_out(const attn::Backend& backend, const Operands& from, const Gradient
 }
 
 Gradients copy_out_gradients(const attn::Backend& backend, const Operands& from) {
-  Gradients to{allocate_like(from.dq), allocate_like(from.dk), allocate_like(from.dv)};
+  Gradients to{allocate_like(from.dq, "dQ"), allocate_like(from.dk, "dK"),
+               allocate_like(from.dv, "dV")};
   copy_out(backend, from, to);
   return to;
 }
 
-Tensor allocate_like(const Tensor& tensor) {
-  return allocate(host_backend(), tensor.view.dtype, tensor.view.shape);
+Tensor allocate_like(const Tensor& tensor, const char* name) {
+  return allocate(host_backend(), tensor.view.dtype, tensor.view.shape, name);
 }
 
 }  // namespace experiments

@@ -75,6 +75,6 @@ void copy_out(const attn::Backend& backend, const Operands& from, const Gradient
 [[nodiscard]] Gradients allocate_gradients(const Inputs& like);
 
 /// A host tensor of this shape and type; its content is not set.
-[[nodiscard]] Tensor allocate_like(const Tensor& tensor);
+[[nodiscard]] Tensor allocate_like(const Tensor& tensor, const char* name = "a tensor");
 
 }  // namespace experiments

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "experiments/parameters.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
@@ -24,6 +25,18 @@ void require_backend(const std::string& name) {
   }
   throw UsageError("no backend is named '" + name + "'" +
                    did_you_mean_or(name, names, "there are " + all));
+}
+
+void require_algorithm(const std::string& name) {
+  std::vector<std::string> names;
+  for (int i = 0; i <= static_cast<int>(attn::Algorithm::dense_bbm); ++i) {
+    names.emplace_back(attn::to_string(static_cast<attn::Algorithm>(i)));
+  }
+  const std::string hint = did_you_mean(name, names);
+  if (std::find(names.begin(), names.end(), name) == names.end() && !hint.empty()) {
+    throw UsageError("no algorithm is named '" + name + "'" + hint);
+  }
+  (void)attn::parse_algorithm(name);
 }
 
 /// A whole number that is all of `text`, or 0.
@@ -156,7 +169,7 @@ void validate(const Problem& problem) {
   (void)parse_dtype(problem.dtype);
   (void)parse_pass(problem.pass);
   require_backend(problem.backend);
-  (void)attn::parse_algorithm(problem.algorithm);
+  require_algorithm(problem.algorithm);
   require_form(problem, context_of(problem).objective);
   require(problem.batch >= 1, "batch", problem.batch, "at least 1");
   require(problem.heads >= 1, "heads", problem.heads, "at least 1");

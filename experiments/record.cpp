@@ -97,15 +97,19 @@ Record from_json(const Json& json, const std::string& where) {
   const auto fail = [&](const std::string& what) {
     throw reorder::Error(reorder::ErrorCode::bad_file, where + ": " + what);
   };
-  if (!json.is_object() || !json.contains("schema_version")) {
-    fail("not a record: no field schema_version");
+  // What every schema version has; without it nobody could say what was measured.
+  for (const char* field : {"schema_version", "status", "problem"}) {
+    if (!json.is_object() || !json.contains(field)) {
+      fail(std::string("not a record: no field ") + field);
+    }
   }
   Record record;
   try {
     decode(json, record);
-  } catch (const Json::exception& error) {
-    fail("not a record: " + sentence_of(error));
+  } catch (const FieldError& error) {
+    fail(std::string("not a record: ") + error.what());
   }
+  if (record.problem.mask.empty()) fail("not a record: no field problem.mask");
   if (record.schema_version < 1 || record.schema_version > kSchemaVersion) {
     fail("schema version " + std::to_string(record.schema_version) + " is not one that this " +
          "program reads, 1 to " + std::to_string(kSchemaVersion));

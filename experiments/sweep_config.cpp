@@ -16,6 +16,7 @@
 #include "masks/mask.hpp"
 #include "reorder/error.hpp"
 #include "reorder/files.hpp"
+#include "reorder/spec.hpp"
 
 namespace experiments {
 namespace {
@@ -42,14 +43,30 @@ Limits<T> any() {
   }
 }
 
+/// 3600, not 3600.0.
+template <class T>
+std::string number_text(T number) {
+  if constexpr (std::is_floating_point_v<T>) {
+    return reorder::to_string(reorder::Value(static_cast<double>(number)));
+  } else {
+    return std::to_string(number);
+  }
+}
+
 /// A configuration with the place it came from, for messages.
 class Reader {
  public:
   Reader(const Json& json, std::string where) : json_(json), where_(std::move(where)) {
     if (!json_.is_object()) fail("the configuration is not a JSON object");
-    for (const auto& [key, value] : json_.items()) {
-      if (std::find(kKeys.begin(), kKeys.end(), key) == kKeys.end()) {
-        fail("unknown key '" + key + "'" + did_you_mean(key, kKeys));
+    require_known(json_, kKeys, "");
+  }
+
+  /// `inside` says where the keys stand: " in the mask {...}".
+  void require_known(const Json& object, const std::vector<std::string>& known,
+                     const std::string& inside) const {
+    for (const auto& [key, value] : object.items()) {
+      if (std::find(known.begin(), known.end(), key) == known.end()) {
+        fail("unknown key '" + key + "'" + inside + did_you_mean(key, known));
       }
     }
   }
@@ -96,7 +113,7 @@ class Reader {
     if constexpr (!kText) {
       if (!within(value, limits)) {
         fail(std::string("'") + key + "' is " + value.dump() + ", it must be from " +
-             Json(limits.low).dump() + " to " + Json(limits.high).dump());
+             number_text(limits.low) + " to " + number_text(limits.high));
       }
     }
     return value.get<T>();
@@ -144,10 +161,12 @@ std::vector<NamedMask> masks_of(const Reader& reader) {
   const auto sizes =
       reader.list<std::int64_t>("n", 0, {1, std::numeric_limits<std::int32_t>::max()});
   const auto modifiers = reader.list<std::string>("modifiers", "");
+  bool n_used = false;
   std::vector<NamedMask> masks;
   for (const Json& item : items) {
     NamedMask named;
     if (item.is_object()) {
+      reader.require_known(item, {"mask", "label"}, " in the mask " + item.dump());
       if (!item.contains("mask")) reader.fail("a mask object needs the key 'mask': " + item.dump());
       named.mask = reader.one<std::string>("mask", item.at("mask"));
       if (item.contains("label")) named.label = reader.one<std::string>("label", item.at("label"));
@@ -156,6 +175,7 @@ std::vector<NamedMask> masks_of(const Reader& reader) {
     }
     const bool sized = named.mask.find("{n}") != std::string::npos;
     if (sized && !reader.has("n")) reader.fail(named.mask + " needs the key 'n'");
+    n_used = n_used || sized;
     if (!sized && named.label.find("{n}") != std::string::npos) {
       reader.fail("the label '" + named.label + "' has {n}, its mask " + named.mask + " has not");
     }
@@ -172,6 +192,9 @@ std::vector<NamedMask> masks_of(const Reader& reader) {
         masks.push_back(made);
       }
     }
+  }
+  if (reader.has("n") && !n_used) {
+    reader.fail("'n' is set, but no mask has {n}, which it stands for");
   }
   return masks;
 }
@@ -190,6 +213,30 @@ void check(const Reader& reader, const Problem& problem, const reorder::Registry
   } catch (const std::exception& error) {
     reader.fail(error.what());
   }
+}
+
+/// Parses without the later of two alike taking the place of the former in silence.
+Json parse_once(const std::string& text, const std::string& where) {
+  std::vector<std::set<std::string>> open;
+  const auto check = [&](int, Json::parse_event_t event, const Json& parsed) {
+    using Event = Json::parse_event_t;
+    if (event == Event::object_start) open.emplace_back();
+    if (event == Event::object_end) open.pop_back();
+    if (event == Event::key && !open.back().insert(parsed.get<std::string>()).second) {
+      throw UsageError(where + ": the key '" + parsed.get<std::string>() + "' is given twice");
+    }
+    return true;
+  };
+  return Json::parse(text, check, true, /*ignore_comments=*/true);
+}
+
+/// Of "number overflow parsing '1e999'" the number.
+std::string too_large_sentence(const Json::out_of_range& error) {
+  const std::string text = error.what();
+  const std::size_t begin = text.find('\'');
+  const std::size_t end = text.rfind('\'');
+  if (begin == end) return "a number is too large";
+  return "the number " + text.substr(begin + 1, end - begin - 1) + " is too large";
 }
 
 /// Puts "key=value" in the place of the key.
@@ -211,7 +258,8 @@ Scope parse_scope(const std::string& text) {
   if (text == names[0]) return Scope::automatic;
   if (text == names[1]) return Scope::whole;
   if (text == names[2]) return Scope::none;
-  throw UsageError("verify is '" + text + "', it must be auto, whole or none");
+  throw UsageError("verify is '" + text + "'" +
+                   did_you_mean_or(text, names, "it must be auto, whole or none"));
 }
 
 SweepConfig parse_sweep_config(const Json& json, const std::string& where, const Problem& defaults,
@@ -307,7 +355,7 @@ SweepConfig read_sweep_config(const std::filesystem::path& file,
   const std::string text = reorder::read_file(file);
   Json json;
   try {
-    json = Json::parse(text, nullptr, true, /*ignore_comments=*/true);
+    json = parse_once(text, file.string());
   } catch (const Json::parse_error& error) {
     const auto line =
         1 +
@@ -316,8 +364,8 @@ SweepConfig read_sweep_config(const std::filesystem::path& file,
                    '\n');
     throw UsageError(file.string() + ":" + std::to_string(line) +
                      ": not JSON: " + sentence_of(error));
-  } catch (const Json::exception& error) {  // a number that is too large, for one
-    throw UsageError(file.string() + ": " + sentence_of(error));
+  } catch (const Json::out_of_range& error) {
+    throw UsageError(file.string() + ": " + too_large_sentence(error));
   }
   if (json.is_object()) {
     for (const std::string& set : overrides) override_key(json, set);

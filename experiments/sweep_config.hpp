@@ -31,7 +31,7 @@ struct SweepConfig {
 ///
 ///     {
 ///       "masks":      ["longformer(n={n})", {"mask": "peer:docs_mean1024", "label": "documents"}],
-///       "n":          [1024, 4096],       what {n} in a mask stands for
+///       "n":          [1024, 4096],       what {n} in a mask stands for; one must have it
 ///       "max_n":      2048,               leave out masks of more queries or keys
 ///       "modifiers":  ["", "shuffle(seed=1)"],   put behind every mask
 ///       "pipelines":  ["natural", "rcm"],

@@ -39,8 +39,9 @@ TensorSet make_set(const Inputs& inputs, const attn::Backend& backend) {
 void TensorSet::reserve_ordered(const attn::Backend& backend) {
   if (ordered.q.view.data != nullptr) return;
   ordered = allocate_operands(backend, inputs);
-  gathered = {allocate_like(inputs.q), allocate_like(inputs.k), allocate_like(inputs.v), {}};
-  if (operands.backward()) gathered.d_o = allocate_like(inputs.d_o);
+  gathered = {
+      allocate_like(inputs.q, "Q"), allocate_like(inputs.k, "K"), allocate_like(inputs.v, "V"), {}};
+  if (operands.backward()) gathered.d_o = allocate_like(inputs.d_o, "dO");
 }
 
 TensorCache::Entry& TensorCache::entry(const Problem& problem, const reorder::CsrView& mask) {

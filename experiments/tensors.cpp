@@ -4,12 +4,16 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <new>
 #include <numbers>
+#include <stdexcept>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "experiments/environment.hpp"
 #include "experiments/parameters.hpp"
+#include "experiments/text.hpp"
 
 namespace experiments {
 namespace {
@@ -64,12 +68,30 @@ void fill_normal(const attn::TensorView& tensor, std::uint64_t seed) {
   work();
 }
 
+[[noreturn]] void refuse(const char* name, attn::DType dtype,
+                         const std::array<std::int64_t, 4>& shape, double bytes) {
+  std::string sides;
+  for (const std::int64_t side : shape) sides += (sides.empty() ? "" : "x") + grouped(side);
+  throw std::runtime_error("not enough memory for " + std::string(name) + ", " + sides + " of " +
+                           std::string(attn::to_string(dtype)) + ": " +
+                           three_digits(bytes / 0x1p30) + " GiB");
+}
+
 }  // namespace
 
-Tensor allocate(const attn::Backend& backend, attn::DType dtype,
-                std::array<std::int64_t, 4> shape) {
+Tensor allocate(const attn::Backend& backend, attn::DType dtype, std::array<std::int64_t, 4> shape,
+                const char* name) {
+  // No allocator is asked for more than an address can tell apart; past that, integers overflow.
+  constexpr double kMostBytes = 0x1p47;
+  double bytes = static_cast<double>(attn::size_of(dtype));
+  for (const std::int64_t side : shape) bytes *= static_cast<double>(side);
+  if (bytes > kMostBytes) refuse(name, dtype, shape, bytes);
   Tensor tensor{{}, attn::contiguous(nullptr, dtype, shape)};
-  tensor.memory = backend.allocate(tensor.bytes());
+  try {
+    tensor.memory = backend.allocate(tensor.bytes());
+  } catch (const std::bad_alloc&) {
+    refuse(name, dtype, shape, bytes);
+  }
   tensor.view.data = tensor.memory.get();
   return tensor;
 }
@@ -80,17 +102,19 @@ const attn::Backend& host_backend() {
 
 Inputs make_inputs(const Problem& problem, const reorder::CsrView& mask) {
   const auto dtype = parse_dtype(problem.dtype);
-  const auto make = [&](std::int64_t heads, std::int64_t rows, std::uint64_t stream) {
-    Tensor tensor = allocate(host_backend(), dtype, {problem.batch, heads, rows, problem.head_dim});
+  const auto make = [&](const char* name, std::int64_t heads, std::int64_t rows,
+                        std::uint64_t stream) {
+    Tensor tensor =
+        allocate(host_backend(), dtype, {problem.batch, heads, rows, problem.head_dim}, name);
     fill_normal(tensor.view, stream);
     return tensor;
   };
   const std::uint64_t first = problem.seed * 3;
-  Inputs inputs{.q = make(problem.heads, mask.n_rows, first),
-                .k = make(problem.kv_heads, mask.n_cols, first + 1),
-                .v = make(problem.kv_heads, mask.n_cols, first + 2)};
+  Inputs inputs{.q = make("Q", problem.heads, mask.n_rows, first),
+                .k = make("K", problem.kv_heads, mask.n_cols, first + 1),
+                .v = make("V", problem.kv_heads, mask.n_cols, first + 2)};
   // Far from the streams of any other seed.
-  if (problem.pass != "fwd") inputs.d_o = make(problem.heads, mask.n_rows, ~first);
+  if (problem.pass != "fwd") inputs.d_o = make("dO", problem.heads, mask.n_rows, ~first);
   return inputs;
 }
 

@@ -21,9 +21,10 @@ struct Tensor {
   }
 };
 
-/// A tensor in memory that this backend can use; its content is not set.
+/// A tensor in memory that this backend can use; its content is not set. Throws std::runtime_error
+/// with `name`, shape and bytes when the host has not so much memory.
 [[nodiscard]] Tensor allocate(const attn::Backend& backend, attn::DType dtype,
-                              std::array<std::int64_t, 4> shape);
+                              std::array<std::int64_t, 4> shape, const char* name = "a tensor");
 
 /// A backend whose memory is the host's.
 [[nodiscard]] const attn::Backend& host_backend();

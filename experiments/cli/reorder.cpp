@@ -107,8 +107,10 @@ void add_reorder(CLI::App& app, Action& action) {
         add_ordering_options(command, problem);
         command.add_option("-b,--backend", problem.backend, "Whose costs, with --cost-model")
             ->capture_default_str();
-        command.add_option("--head-dim", problem.head_dim, "The same")->capture_default_str();
-        command.add_option("--dtype", problem.dtype, "The same")->capture_default_str();
+        command.add_option("--head-dim", problem.head_dim, "Width of a head, with --cost-model")
+            ->capture_default_str();
+        command.add_option("--dtype", problem.dtype, "f32, f16 or bf16, with --cost-model")
+            ->capture_default_str();
         command
             .add_option("-o,--output", options.output,
                         "Write the order, new to old, as OUT.npy, or OUT.rows.npy and OUT.cols.npy "

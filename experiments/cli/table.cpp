@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "experiments/table.hpp"
 
+#include <filesystem>
 #include <iostream>
 
 #include "experiments/cli/command.hpp"
 #include "experiments/paper/paper_table.hpp"
 #include "experiments/record_file.hpp"
+#include "experiments/text.hpp"
 #include "reorder/files.hpp"
 
 namespace experiments {
@@ -24,6 +26,10 @@ ExitCode table(const TableOptions& options) {
   const bool paper = options.files.front() == "paper";
   const std::vector<std::string> files(options.files.begin() + (paper ? 1 : 0),
                                        options.files.end());
+  if (!paper && !std::filesystem::exists(files.front())) {
+    const std::string hint = did_you_mean(files.front(), std::vector<std::string>{"paper"});
+    if (!hint.empty()) throw UsageError("table: no file '" + files.front() + "'" + hint);
+  }
   if (files.empty()) throw UsageError("table paper: a results file is required");
   std::vector<Record> records;
   for (const auto& file : files) {

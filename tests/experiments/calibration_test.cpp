@@ -163,7 +163,12 @@ TEST(Calibration, BadFilesAreToldBySentence) {
   };
   expect_bad(changed("t_partial", -1), "costs[0].t_partial is -1.0");
   expect_bad(changed("t_full", nullptr), "costs[0].t_full is null");
-  expect_bad(changed("t_row", "much"), "not a calibration");
+  expect_bad(changed("t_row", "much"), "costs[0].t_row holds \"much\", expected a number");
+  expect_bad(changed("backend", 3), "costs[0].backend holds 3, expected text");
+  expect_bad(changed("call", {{"t_row", {1, 2}}}),
+             "costs[0].call.t_row holds an array, expected a number");
+  expect_bad(R"({"costs": {}})", "costs holds an object, expected a list");
+  expect_bad(R"({"costs": [3]})", "costs[0] holds 3, expected an object");
   expect_bad(changed("call", {{"part", "64"}, {"step", "64x64"}}),
              "costs[0].call.part: '64' is not a tile shape");
   expect_bad(changed("call", {{"part", "64x64"}, {"step", "64x64"}, {"t_row", -2}}),

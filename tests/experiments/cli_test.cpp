@@ -188,6 +188,12 @@ TEST(Cli, UsageErrors) {
   expect_error(run_blockfill(2, {"run", "causal(n=8)", "--mask-build", "device"}),
                "backend cpu computes on the host");
   expect_error(run_blockfill(2, {"run", "causal(n=8)", "--tile", "100x100"}), "multiples of 8");
+  expect_error(run_blockfill(2, {"run", "causal(n=8)", "--algorithm", "list"}),
+               "no algorithm is named 'list'; did you mean 'lists'?\n");
+  expect_error(run_blockfill(2, {"run", "causal(n=8)", "--verify", "none?"}),
+               "verify is 'none?'; did you mean 'none'?\n");
+  expect_error(run_blockfill(2, {"table", "papre", "no/such/results.jsonl"}),
+               "table: no file 'papre'; did you mean 'paper'?\n");
   expect_error(run_blockfill(2, {"run", "causal(n=8)", "--dtype", "f61"}), "did you mean 'f16'?");
   expect_error(run_blockfill(2, {"run", "causal(n=8)", "--backend", "cpus"}), "cpu");
   expect_error(run_blockfill(2, {"run", "causal(n=8)", "--heads", "4", "--kv-heads", "3"}),
@@ -236,6 +242,13 @@ TEST(Cli, Failures) {
       run_blockfill(1, {"fill", "--plugin", "/no/a.so", "causal(n=8)", "--plugin", "/no/b.so"}),
       "/no/a.so");
   expect_error(run_blockfill(1, {"table", (dir / "none.jsonl").string()}), "none.jsonl");
+  test::spit(dir / "short.jsonl", "{\"schema_version\":1}\n");
+  expect_error(run_blockfill(1, {"table", (dir / "short.jsonl").string()}),
+               "short.jsonl:1: not a record: no field status\n");
+  // Past what an address can tell apart, so that no machine tries; 8 rows of 4 heads.
+  expect_error(
+      run_blockfill(1, {"run", "causal(n=8)", "--batch", "2147483647", "--head-dim", "1000000"}),
+      "not enough memory for Q, 2,147,483,647x4x8x1,000,000 of f32: ");
 }
 
 TEST(Cli, AnOutputThatCannotBeWrittenIsToldBeforeTheWork) {
@@ -476,6 +489,8 @@ TEST(Cli, AKeyOfASweepCanBeSet) {
   EXPECT_EQ(records[1].problem.dtype, "f16");
   expect_error(run_blockfill(2, with({"backend=cpu"})), "did you mean 'backends'?");
   expect_error(run_blockfill(2, with({"backends"})), "'backends' is no key=value");
+  expect_error(run_blockfill(2, with({"masks=causal(n=8)", "n=64"})),
+               config.string() + ": 'n' is set, but no mask has {n}, which it stands for\n");
 }
 
 TEST(Cli, AMisspeltSweepEndsBeforeItBegins) {

@@ -72,12 +72,22 @@ TEST(Record, RefusesWhatIsNoRecord) {
     return std::string("accepted");
   };
   EXPECT_EQ(message(Json{{"a", 1}}), "results.jsonl:7: not a record: no field schema_version");
+  EXPECT_EQ(message(Json{{"schema_version", 1}}), "results.jsonl:7: not a record: no field status");
+  for (const char* field : {"status", "problem"}) {
+    Json lacking = to_json(sample_record());
+    lacking.erase(field);
+    EXPECT_EQ(message(lacking), std::string("results.jsonl:7: not a record: no field ") + field);
+  }
+  Json nameless = to_json(sample_record());
+  nameless["problem"].erase("mask");
+  EXPECT_EQ(message(nameless), "results.jsonl:7: not a record: no field problem.mask");
   Json later = to_json(sample_record());
   later["schema_version"] = kSchemaVersion + 1;
   EXPECT_NE(message(later).find("schema version 2"), std::string::npos) << message(later);
   Json wrong = to_json(sample_record());
   wrong["lower_bound"] = "many";
-  EXPECT_NE(message(wrong).find("results.jsonl:7: not a record"), std::string::npos);
+  EXPECT_EQ(message(wrong),
+            "results.jsonl:7: not a record: lower_bound holds \"many\", expected a number");
 }
 
 TEST(Record, KeysDifferWithEveryFieldOfTheProblem) {

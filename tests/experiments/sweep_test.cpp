@@ -92,6 +92,58 @@ TEST(SweepConfig, SaysWhatIsWrong) {
   EXPECT_NE(error_of(R"json({"masks": ["causal(n=8)"], "backends": ["gpu"]})json"), "accepted");
 }
 
+TEST(SweepConfig, ASizeThatNoMaskTakesIsRefused) {
+  EXPECT_EQ(error_of(R"json({"masks": ["causal(n=8)", "window(n=8)"], "n": [16, 32]})json"),
+            "c.json: 'n' is set, but no mask has {n}, which it stands for");
+  EXPECT_EQ(error_of(R"json({"masks": ["causal(n=8)", "window(n={n})"], "n": 16})json"), "accepted")
+      << "one mask that takes it is enough";
+}
+
+TEST(SweepConfig, KeysOfAMaskAreCheckedLikeItsOwn) {
+  EXPECT_EQ(error_of(R"json({"masks": [{"mask": "causal(n=8)", "lable": "x"}]})json"),
+            "c.json: unknown key 'lable' in the mask {\"mask\":\"causal(n=8)\",\"lable\":\"x\"}; "
+            "did you mean 'label'?");
+  EXPECT_EQ(
+      error_of(R"json({"masks": {"maks": "causal(n=8)"}})json"),
+      "c.json: unknown key 'maks' in the mask {\"maks\":\"causal(n=8)\"}; did you mean 'mask'?");
+}
+
+TEST(SweepConfig, WordsOutOfAFewAreToldTheNearest) {
+  const auto error = [](const std::string& entry) {
+    return error_of((R"json({"masks": "causal(n=8)", )json" + entry + "}").c_str());
+  };
+  EXPECT_EQ(error(R"("verify": "whoel")"), "c.json: verify is 'whoel'; did you mean 'whole'?");
+  EXPECT_EQ(error(R"("verify": "half")"),
+            "c.json: verify is 'half'; it must be auto, whole or none");
+  EXPECT_EQ(error(R"("algorithms": "niave")"),
+            "c.json: no algorithm is named 'niave'; did you mean 'naive'?");
+  EXPECT_EQ(error(R"("algorithms": "flash")"),
+            "c.json: no algorithm is named 'flash'; there are lists, dense, naive, bbm, dense_bbm");
+}
+
+TEST(SweepConfig, FilesAreReadWithCare) {
+  const test::TempDir dir;
+  const auto file = dir / "c.json";
+  const auto error = [&](const char* text) -> std::string {
+    test::spit(file, text);
+    try {
+      (void)read_sweep_config(file, {}, Problem{}, registry());
+    } catch (const UsageError& e) {
+      return e.what();
+    }
+    return "accepted";
+  };
+  EXPECT_EQ(error(R"json({"masks": "causal(n=8)", "heads": 1, "heads": 2})json"),
+            file.string() + ": the key 'heads' is given twice");
+  EXPECT_EQ(error(R"json({"masks": [{"mask": "causal(n=8)", "mask": "window(n=8)"}]})json"),
+            file.string() + ": the key 'mask' is given twice");
+  EXPECT_EQ(error(R"json({"masks": [{"mask": "causal(n=8)"}, {"mask": "window(n=8)"}]})json"),
+            "accepted")
+      << "each object has its own keys";
+  EXPECT_EQ(error(R"json({"masks": "causal(n=8)", "min_time": 1e999})json"),
+            file.string() + ": the number 1e999 is too large");
+}
+
 TEST(SweepConfig, ANumberOutsideItsLimitsIsNamedWithThem) {
   const auto error = [](const std::string& entry) {
     return error_of((R"json({"masks": ["causal(n={n})"], "n": 8, )json" + entry + "}").c_str());
@@ -100,7 +152,7 @@ TEST(SweepConfig, ANumberOutsideItsLimitsIsNamedWithThem) {
             "c.json: 'heads' is 4294967298, it must be from 1 to 2147483647");
   EXPECT_EQ(error(R"("seeds": -1)"),
             "c.json: 'seeds' is -1, it must be from 0 to 18446744073709551615");
-  EXPECT_EQ(error(R"("min_time": -1)"), "c.json: 'min_time' is -1, it must be from 0.0 to 3600.0");
+  EXPECT_EQ(error(R"("min_time": -1)"), "c.json: 'min_time' is -1, it must be from 0 to 3600");
   EXPECT_EQ(error(R"("repeats": [4294967297])"),
             "c.json: 'repeats' holds [4294967297], expected a whole number");
   EXPECT_EQ(error(R"("repeats": 4294967297)"),
