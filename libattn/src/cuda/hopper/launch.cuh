@@ -13,15 +13,30 @@ inline constexpr int kSharedBytes = static_cast<int>(sizeof(SharedStorage<Config
 
 template <class Config, class Steps>
 cudaError_t prepare_kernels() {
+  if constexpr (Config::kCanGather && !Config::kGathers) {
+    const cudaError_t error = prepare_kernels<typename Config::Gathering, Steps>();
+    if (error != cudaSuccess) return error;
+  }
   return cudaFuncSetAttribute(forward_kernel<Config, Steps>,
                               cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes<Config>);
 }
 
 template <class Config, class Steps>
+cudaError_t launch_forward(const ForwardParams& params, int ctas, cudaStream_t stream) {
+  if constexpr (Config::kCanGather && !Config::kGathers) {
+    if (params.gather.ctas != 0) {
+      return launch_forward<typename Config::Gathering, Steps>(params, ctas, stream);
+    }
+  }
+  forward_kernel<Config, Steps><<<ctas, Config::kThreads, kSharedBytes<Config>, stream>>>(params);
+  return cudaGetLastError();
+}
+
+template <class Config, class Steps>
 cudaError_t launch_kernels(const ForwardParams& params, int ctas, cudaStream_t stream) {
   if (params.work_count != 0) {
-    forward_kernel<Config, Steps><<<ctas, Config::kThreads, kSharedBytes<Config>, stream>>>(params);
-    if (const cudaError_t error = cudaGetLastError(); error != cudaSuccess) return error;
+    const cudaError_t error = launch_forward<Config, Steps>(params, ctas, stream);
+    if (error != cudaSuccess) return error;
   }
   finish_kernel<Config><<<ctas, kFinishThreads, 0, stream>>>(params);
   return cudaGetLastError();
@@ -34,7 +49,7 @@ Kernel make_kernel() {
           .head_dim = Config::kHeadDim,
           .block_m = Config::kBlockM,
           .block_n = Config::kBlockN,
-          .gathers = Config::kGathers,
+          .gathers = Config::kCanGather,
           .prepare = prepare_kernels<Config, Steps>,
           .launch = launch_kernels<Config, Steps>};
 }
