@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "experiments/call_cost.hpp"
 
+#include <algorithm>
 #include <vector>
 
 #include "experiments/parameters.hpp"
@@ -19,14 +20,27 @@ WalkCounts count_walk(const reorder::CsrView& mask, const reorder::Ordering& ord
                       const attn::Walk& walk) {
   const reorder::Tile part = tile_of(walk.part);
   const reorder::Tile step = tile_of(walk.step);
-  const auto parts = reorder::count_tiles(mask, ordering, part);
-  WalkCounts counts{.full = parts.full, .partial = parts.partial(), .rows = parts.tile_rows};
-  if (step == part) {
-    counts.steps = parts.nonempty;
-  } else {
-    const auto steps = reorder::count_tiles(mask, ordering, step);
-    counts.steps = steps.nonempty;
-    counts.rows = steps.tile_rows;
+  const auto parts = reorder::count_tile_rows(mask, ordering, part);
+  const auto steps = step == part ? parts : reorder::count_tile_rows(mask, ordering, step);
+  const auto parts_of_a_step = static_cast<std::size_t>(step.rows / part.rows);
+  WalkCounts counts{.rows = static_cast<std::int64_t>(steps.size())};
+  for (std::size_t row = 0; row < steps.size(); ++row) {
+    const std::size_t begin = row * parts_of_a_step;
+    const std::size_t end = std::min(begin + parts_of_a_step, parts.size());
+    std::int64_t full = 0;
+    std::int64_t partial = 0;
+    for (std::size_t i = begin; i < end; ++i) {
+      full += parts[i].full;
+      partial += parts[i].nonempty - parts[i].full;
+    }
+    counts.full += full;
+    counts.partial += partial;
+    counts.steps += steps[row].nonempty;
+    if (steps[row].nonempty > counts.heaviest_steps) {
+      counts.heaviest_full = full;
+      counts.heaviest_partial = partial;
+      counts.heaviest_steps = steps[row].nonempty;
+    }
   }
   return counts;
 }

@@ -67,6 +67,10 @@ struct WalkCounts {
   std::int64_t partial = 0;
   std::int64_t steps = 0;
   std::int64_t rows = 0;  ///< rows of steps
+  /// Of the row of most steps.
+  std::int64_t heaviest_full = 0;
+  std::int64_t heaviest_partial = 0;
+  std::int64_t heaviest_steps = 0;
 };
 
 template <class T, class Visit>
@@ -76,6 +80,9 @@ void fields(T& w, Visit&& visit) {
   visit("partial", w.partial);
   visit("steps", w.steps);
   visit("rows", w.rows);
+  visit("heaviest_full", w.heaviest_full);
+  visit("heaviest_partial", w.heaviest_partial);
+  visit("heaviest_steps", w.heaviest_steps);
 }
 
 struct WalkFacts {

@@ -17,24 +17,33 @@ namespace {
 
 constexpr std::int32_t kMaxTileSide = 65536;
 
-TileCounts count(const CsrView& pattern, const Permutation* rows, const Permutation* cols,
-                 Tile tile) {
+/// Calls `visit(TileRowCounts)` for each row of tiles from the top.
+template <class Visit>
+void count_rows(const CsrView& pattern, const Permutation* rows, const Permutation* cols, Tile tile,
+                Visit visit) {
   validate(tile);
-  TileCounts counts{.tile = tile,
-                    .tile_rows = ceil_div(pattern.n_rows, tile.rows),
-                    .tile_cols = ceil_div(pattern.n_cols, tile.cols),
-                    .nnz = pattern.nnz()};
-  const std::int64_t last = counts.tile_cols - 1;
+  const std::int64_t last = ceil_div(pattern.n_cols, tile.cols) - 1;
   const std::int64_t last_width = pattern.n_cols - last * tile.cols;
   for_each_tile_row(pattern, rows, cols, tile, [&](const TileRow& row) {
-    const auto nonempty = static_cast<std::int64_t>(row.tiles.size());
-    counts.nonempty += nonempty;
-    counts.max_per_row = std::max(counts.max_per_row, nonempty);
+    TileRowCounts counts{.nonempty = static_cast<std::int64_t>(row.tiles.size())};
     for (const std::int32_t t : row.tiles) {
       const std::int64_t width = t == last ? last_width : tile.cols;
       counts.full += row.nnz[static_cast<std::size_t>(t)] == row.n_rows * width;
     }
+    visit(counts);
   });
+}
+
+TileCounts count(const CsrView& pattern, const Permutation* rows, const Permutation* cols,
+                 Tile tile) {
+  TileCounts counts{.tile = tile, .nnz = pattern.nnz()};
+  count_rows(pattern, rows, cols, tile, [&](const TileRowCounts& row) {
+    ++counts.tile_rows;
+    counts.nonempty += row.nonempty;
+    counts.full += row.full;
+    counts.max_per_row = std::max(counts.max_per_row, row.nonempty);
+  });
+  counts.tile_cols = ceil_div(pattern.n_cols, tile.cols);
   return counts;
 }
 
@@ -174,6 +183,15 @@ TileCounts count_tiles(const CsrView& pattern, const Ordering& ordering, Tile ti
 
 TileCounts count_tiles(const CsrView& pattern, Tile tile) {
   return count(pattern, nullptr, nullptr, tile);
+}
+
+std::vector<TileRowCounts> count_tile_rows(const CsrView& pattern, const Ordering& ordering,
+                                           Tile tile) {
+  require_match(pattern, ordering);
+  std::vector<TileRowCounts> all;
+  count_rows(pattern, &ordering.rows, &ordering.cols, tile,
+             [&](const TileRowCounts& row) { all.push_back(row); });
+  return all;
 }
 
 std::int64_t tile_lower_bound(const CsrView& pattern, Tile tile) {

@@ -76,6 +76,9 @@ TEST(CallCost, CountsPartsStepsAndRows) {
   EXPECT_EQ(counts.partial, 1);
   EXPECT_EQ(counts.steps, 3);
   EXPECT_EQ(counts.rows, 2);
+  EXPECT_EQ(counts.heaviest_full, 4);
+  EXPECT_EQ(counts.heaviest_partial, 0);
+  EXPECT_EQ(counts.heaviest_steps, 2);
   const CostPoint point = cost_point(counts, 7);
   EXPECT_EQ(point.full, 28);
   EXPECT_EQ(point.steps, 21);
@@ -83,6 +86,7 @@ TEST(CallCost, CountsPartsStepsAndRows) {
   counts = count_walk(mask, natural, {{2, 2}, {2, 2}});
   EXPECT_EQ(counts.steps, 5) << "a step is a part";
   EXPECT_EQ(counts.rows, 3);
+  EXPECT_EQ(counts.heaviest_steps, 2);
 }
 
 TEST(CallCost, FindsWhatWasPlantedAndPredictsWithIt) {

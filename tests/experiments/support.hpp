@@ -71,7 +71,7 @@ inline Record sample_record(const std::string& mask = "causal(n=64)") {
   r.lower_bound = 2;
   r.before = {1, 4, 1, 3, 0.5, 1.25};
   r.after = {1, 3, 2, 1, 0.75, 1.0};
-  r.walk = WalkFacts{"8x8", "24x16", {1, 5, 6, 3}, {2, 3, 4, 3}};
+  r.walk = WalkFacts{"8x8", "24x16", {1, 5, 6, 3, 1, 2, 3}, {2, 3, 4, 3, 2, 0, 2}};
   Times t;
   t.ordering = {2, 1.5, 2.5, 1.25, 7};
   t.permute = Timing{0.5, 0.4, 0.6, 0.3, 5};

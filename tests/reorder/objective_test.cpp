@@ -20,6 +20,7 @@ struct Brute {
   std::int64_t full = 0;
   std::int64_t max_per_row = 0;
   std::int64_t gather = 0;
+  std::vector<TileRowCounts> rows;
   std::vector<std::int64_t> nnz_of_nonempty;
 };
 
@@ -28,7 +29,7 @@ Brute brute_force(const CsrView& pattern, const Ordering& ordering, Tile tile) {
   Brute result;
   for (std::int32_t top = 0; top < pattern.n_rows; top += tile.rows) {
     const std::int32_t bottom = std::min(pattern.n_rows, top + tile.rows);
-    std::int64_t in_row = 0;
+    TileRowCounts row;
     std::set<std::int32_t> keys;
     for (std::int32_t left = 0; left < pattern.n_cols; left += tile.cols) {
       const std::int32_t right = std::min(pattern.n_cols, left + tile.cols);
@@ -41,12 +42,14 @@ Brute brute_force(const CsrView& pattern, const Ordering& ordering, Tile tile) {
         }
       }
       if (nnz == 0) continue;
-      ++in_row;
-      result.full += nnz == std::int64_t{bottom - top} * (right - left);
+      ++row.nonempty;
+      row.full += nnz == std::int64_t{bottom - top} * (right - left);
       result.nnz_of_nonempty.push_back(nnz);
     }
-    result.nonempty += in_row;
-    result.max_per_row = std::max(result.max_per_row, in_row);
+    result.rows.push_back(row);
+    result.nonempty += row.nonempty;
+    result.full += row.full;
+    result.max_per_row = std::max(result.max_per_row, row.nonempty);
     result.gather += (static_cast<std::int64_t>(keys.size()) + tile.cols - 1) / tile.cols;
   }
   return result;
@@ -115,6 +118,12 @@ TEST(Objective, MatchesBruteForceOnDenseMatrices) {
       EXPECT_EQ(counts.full, expected.full);
       EXPECT_EQ(counts.max_per_row, expected.max_per_row);
       EXPECT_LE(tile_lower_bound(a, tile), expected.nonempty);
+      const auto rows = count_tile_rows(a, ordering, tile);
+      ASSERT_EQ(static_cast<std::int64_t>(rows.size()), counts.tile_rows);
+      for (std::size_t r = 0; r < rows.size(); ++r) {
+        EXPECT_EQ(rows[r].nonempty, expected.rows[r].nonempty);
+        EXPECT_EQ(rows[r].full, expected.rows[r].full);
+      }
 
       const Csr permuted = permute(a, ordering);
       EXPECT_EQ(count_tiles(permuted, tile).nonempty, expected.nonempty);

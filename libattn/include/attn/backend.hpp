@@ -89,7 +89,8 @@ struct BackendInfo {
 /// What a forward call goes through, and its time goes by.
 struct Walk {
   TileShape part;  ///< what of a mask is passed over where it is empty
-  TileShape step;  ///< queries × keys that are taken together when any part of them is not
+  TileShape step;  ///< queries × keys that are taken together when any part of them is not; its
+                   ///< queries are whole parts
 };
 
 /// How a plan walks the key tiles of a row tile. The answer is the same by all of them. `lists` is

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "reorder/csr.hpp"
 #include "reorder/permutation.hpp"
@@ -48,6 +49,16 @@ struct TileCounts {
 
 /// The same in the pattern's own order.
 [[nodiscard]] TileCounts count_tiles(const CsrView& pattern, Tile tile);
+
+/// One row of tiles.
+struct TileRowCounts {
+  std::int64_t nonempty = 0;
+  std::int64_t full = 0;
+};
+
+/// The same row of tiles by row of tiles, from the top.
+[[nodiscard]] std::vector<TileRowCounts> count_tile_rows(const CsrView& pattern,
+                                                         const Ordering& ordering, Tile tile);
 
 /// No pair of permutations has fewer non-empty tiles than this: the largest of
 /// ⌈nnz / (BM·BN)⌉, Σₖ ⌈d(k·BM) / BN⌉ over the rows sorted by degree d, largest first,
