@@ -88,6 +88,11 @@ TEST_P(Algorithms, GradientsToo) {
   }
 }
 
+TEST_P(Algorithms, GradientsWithOrders) {
+  check_gradient_orders(on_host("cpu"), {.heads = 2, .kv_heads = 1, .head_dim = 8, .seed = 4},
+                        random_mask(70, 90, 4), {16, 16}, {.threads = 2, .algorithm = GetParam()});
+}
+
 TEST(Algorithm, GradientsOfADenseMask) {
   check_gradients(on_host("cpu"), {.head_dim = 16}, {30, 50, [](int, int) { return true; }},
                   {16, 16}, {.algorithm = Algorithm::dense});

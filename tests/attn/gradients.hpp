@@ -183,7 +183,7 @@ inline void check_gradients(const RunBackward& run, const Problem& p, const Bool
 
 /// The caller's tensors are in one order, the mask in another.
 inline void check_gradient_orders(const RunBackward& run, const Problem& p, const BoolMask& mask,
-                                  TileShape tile = {}) {
+                                  TileShape tile = {}, PrepareOptions options = {.threads = 2}) {
   std::mt19937_64 random(p.seed);
   const auto shuffled = [&](std::int32_t n) {
     std::vector<std::int32_t> order(static_cast<std::size_t>(n));
@@ -205,7 +205,7 @@ inline void check_gradient_orders(const RunBackward& run, const Problem& p, cons
   for (const auto& [rows, cols] : {std::pair{true, false}, {false, true}, {true, true}}) {
     SCOPED_TRACE(text(p, mask, tile) + (rows ? ", q_order" : "") + (cols ? ", kv_order" : ""));
     const Backward problem(p, mask.n_q, mask.n_k);
-    PrepareOptions options{.threads = 2};
+    options.q_order = options.kv_order = {};
     if (rows) options.q_order = q_order;
     if (cols) options.kv_order = kv_order;
     const BlockMask tiled = mask.tiled(tile);
@@ -222,7 +222,8 @@ inline void check_gradient_orders(const RunBackward& run, const Problem& p, cons
 /// A stack of masks for 2 batches and 4 query heads that share 2 key heads; `batch` and `heads`
 /// say how many masks there are.
 inline void check_gradients_of_stacks(const RunBackward& run, Problem p, std::int32_t n_q,
-                                      std::int32_t n_k, TileShape tile) {
+                                      std::int32_t n_k, TileShape tile,
+                                      const PrepareOptions& options = {.threads = 2}) {
   p.batch = 2;
   p.heads = 4;
   p.kv_heads = 2;
@@ -237,7 +238,7 @@ inline void check_gradients_of_stacks(const RunBackward& run, Problem p, std::in
     const Backward problem(p, n_q, n_k);
     const BlockMask stack = BlockMask::stack(masks, batch, heads);
     problem.attend(stack);
-    run(problem, stack, {.threads = 2});
+    run(problem, stack, options);
     compare_gradients(problem, [&, batches = batch, per_batch = heads](
                                    std::int64_t b, std::int64_t h, std::int32_t i, std::int32_t j) {
       const std::int64_t which = (batches == 1 ? 0 : b) * per_batch + (per_batch == 1 ? 0 : h);
@@ -269,7 +270,8 @@ inline std::vector<std::pair<std::string, BoolMask>> planted_masks(std::int32_t 
 /// reaches: a bad query its own and those of the keys it allows; a bad key makes every query that
 /// allows it a bad query.
 inline void check_gradient_containment(const RunBackward& run, const Problem& p, float bad,
-                                       TileShape tile) {
+                                       TileShape tile,
+                                       const PrepareOptions& options = {.threads = 2}) {
   // Query 5 alone allows key 21; nobody allows key 30; key 70 stands in full tiles; query 9 allows
   // nothing; query 40 allows few keys.
   const BoolMask mask(64, 128, [](int i, int j) {
@@ -335,7 +337,7 @@ inline void check_gradient_containment(const RunBackward& run, const Problem& p,
       target.set(target.offset(0, 0, row, d), bad);
     }
     if (!after_forward) problem.attend(tiled);
-    run(problem, tiled, {.threads = 2});
+    run(problem, tiled, options);
     const auto rows_of = [](const Tensor& tensor) {
       const auto rows = unsound_rows(tensor);
       return Rows(rows.begin(), rows.end());

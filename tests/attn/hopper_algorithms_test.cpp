@@ -4,11 +4,14 @@
 // or H200.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <limits>
 #include <string>
+#include <vector>
 
+#include "attn/device_backward.hpp"
 #include "attn/errors.hpp"
 #include "attn/hopper_masks.hpp"
-#include "attn/on_device.hpp"
 
 namespace attn::test {
 namespace {
@@ -77,11 +80,112 @@ TEST_P(HopperAlgorithm, AValueThatIsNotFiniteStaysWithItsRows) {
   EXPECT_EQ(unsound_rows(in.o), (std::vector<std::int64_t>{5}));
 }
 
+/// The caller's tensors in one order, the mask in another.
+TEST_P(HopperAlgorithm, OrdersInsideTheCall) {
+  const BoolMask mask = block_mask(333, 450, 9);
+  std::vector<std::int32_t> q_order(333), kv_order(450), q_place(333), kv_place(450);
+  for (std::size_t i = 0; i < 333; ++i) q_order[i] = static_cast<std::int32_t>(i * 7 % 333);
+  for (std::size_t j = 0; j < 450; ++j) kv_order[j] = static_cast<std::int32_t>(j * 11 % 450);
+  for (std::size_t i = 0; i < 333; ++i)
+    q_place[static_cast<std::size_t>(q_order[i])] = std::int32_t(i);
+  for (std::size_t j = 0; j < 450; ++j)
+    kv_place[static_cast<std::size_t>(kv_order[j])] = std::int32_t(j);
+  for (const std::int64_t head_dim : {64, 128}) {
+    const Inputs in({.batch = 2, .heads = 2, .head_dim = head_dim, .dtype = DType::bf16}, 333, 450);
+    const DeviceInputs device(in);
+    const auto plan = hopper().prepare(
+        mask.tiled(), {.algorithm = GetParam(), .q_order = q_order, .kv_order = kv_order});
+    plan->forward(device.args());
+    device.fetch(in);
+    compare(in, [&](auto, auto, std::int32_t i, std::int32_t j) {
+      return mask(q_place[static_cast<std::size_t>(i)], kv_place[static_cast<std::size_t>(j)]);
+    });
+  }
+}
+
+TEST_P(HopperAlgorithm, GradientsOfPlantedMasks) {
+  std::uint64_t seed = 90;
+  for (const auto& [name, mask] : planted_masks(200)) {
+    SCOPED_TRACE(name);
+    for (const std::int64_t head_dim : {64, 128}) {
+      const DType dtype = seed % 3 == 0 ? DType::f16 : DType::bf16;
+      check_gradients(
+          on_device,
+          {.heads = 4, .kv_heads = 2, .head_dim = head_dim, .dtype = dtype, .seed = seed++}, mask,
+          {}, {.threads = 2, .algorithm = GetParam()});
+    }
+  }
+}
+
+/// More than 32 flags a row of tiles, and a key tile.
+TEST_P(HopperAlgorithm, GradientsOfLongLines) {
+  std::uint64_t seed = 120;
+  for (const std::int64_t head_dim : {64, 128}) {
+    const Problem problem{.head_dim = head_dim, .dtype = DType::bf16, .seed = seed++};
+    const PrepareOptions options{.threads = 2, .algorithm = GetParam()};
+    check_gradients(on_device, problem, block_mask(65, 4300, seed), {}, options);
+    check_gradients(on_device, problem, block_mask(4300, 65, seed), {}, options);
+  }
+}
+
+TEST_P(HopperAlgorithm, GradientsOfMasksPerBatchAndPerHead) {
+  check_gradients_of_stacks(on_device, {.head_dim = 64, .dtype = DType::bf16, .seed = 40}, 250, 300,
+                            {128, 64}, {.threads = 2, .algorithm = GetParam()});
+}
+
+TEST_P(HopperAlgorithm, GradientsWithOrders) {
+  for (const std::int64_t head_dim : {64, 128}) {
+    check_gradient_orders(
+        on_device,
+        {.heads = 2, .kv_heads = 1, .head_dim = head_dim, .dtype = DType::bf16, .seed = 9},
+        block_mask(333, 450, 9), {}, {.threads = 2, .algorithm = GetParam()});
+  }
+}
+
+TEST_P(HopperAlgorithm, NonFiniteValuesReachGradientsOfAllowedPairsAlone) {
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), kInf}) {
+    check_gradient_containment(on_device, {.head_dim = 64, .dtype = DType::f16, .seed = 3}, bad,
+                               {64, 64}, {.threads = 2, .algorithm = GetParam()});
+  }
+}
+
+/// One plan's passes by turns: a scan for one leaves nothing behind for the other.
+TEST_P(HopperAlgorithm, PassesByTurns) {
+  const BoolMask mask = block_mask(500, 600, 12);
+  const auto plan = hopper().prepare(mask.tiled(), {.algorithm = GetParam(), .backward = true});
+  const Backward problem({.heads = 2, .kv_heads = 1, .dtype = DType::bf16, .seed = 12}, 500, 600);
+  problem.attend(mask.tiled());
+  const DeviceInputs inputs(problem.in);
+  const DeviceBackward device(problem, *plan);
+  for (int turn = 0; turn < 3; ++turn) {
+    plan->forward(inputs.args());
+    plan->backward(device.args);
+  }
+  device.fetch(problem);
+  compare_gradients(problem, rule_of(mask));
+  inputs.fetch(problem.in);
+  compare(problem.in, rule_of(mask));
+}
+
 TEST(HopperDense, IsExactAtAnyLength) {
   std::uint64_t seed = 70;
   for (const auto& [n_q, n_k] : {std::pair{256, 256}, {130, 1000}, {777, 64}, {50, 65}, {1, 1}}) {
     check(Algorithm::dense, {.heads = 2, .dtype = DType::f16, .seed = seed++},
           {n_q, n_k, [](auto, auto) { return true; }});
+  }
+}
+
+TEST(HopperDense, Gradients) {
+  std::uint64_t seed = 170;
+  for (const auto& [n_q, n_k] : {std::pair{256, 256}, {130, 1000}, {777, 64}, {50, 65}, {1, 1}}) {
+    const BoolMask all(n_q, n_k, [](auto, auto) { return true; });
+    const PrepareOptions dense{.threads = 2, .algorithm = Algorithm::dense};
+    for (const std::int64_t head_dim : {64, 128}) {
+      const Problem problem{.heads = 2, .head_dim = head_dim, .dtype = DType::f16, .seed = seed++};
+      check_gradients(on_device, problem, all, {}, dense);
+    }
+    check_gradient_orders(on_device, {.dtype = DType::bf16, .seed = seed}, all, {}, dense);
   }
 }
 

@@ -9,68 +9,20 @@
 #include <limits>
 #include <string>
 
-#include "attn/gradients.hpp"
+#include "attn/device_backward.hpp"
 #include "attn/hopper_masks.hpp"
-#include "attn/on_device.hpp"
 
 namespace attn::test {
 namespace {
-
-/// A problem on the device, with poisoned outputs and a poisoned workspace.
-struct DeviceBackward {
-  OnDevice q, k, v, o, d_o, lse, dq, dk, dv;
-  Buffer workspace;
-  BackwardArgs args;
-
-  DeviceBackward(const Backward& host, const Plan& plan)
-      : q(host.in.q),
-        k(host.in.k),
-        v(host.in.v),
-        o(host.in.o),
-        d_o(host.d_o),
-        lse(host.in.lse),
-        dq(host.dq),
-        dk(host.dk),
-        dv(host.dv) {
-    args = host.args();
-    args.q = q.view();
-    args.k = k.view();
-    args.v = v.view();
-    args.o = o.view();
-    args.d_o = d_o.view();
-    args.lse = lse.view();
-    args.dq = dq.view();
-    args.dk = dk.view();
-    args.dv = dv.view();
-    args.workspace_bytes = plan.backward_workspace(args);
-    workspace = hopper().allocate(args.workspace_bytes);
-    args.workspace = workspace.get();
-    EXPECT_EQ(cudaMemset(args.workspace, 0xFF, args.workspace_bytes), cudaSuccess);
-  }
-  void fetch(const Backward& host) const {
-    ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
-    dq.fetch(host.dq);
-    dk.fetch(host.dk);
-    dv.fetch(host.dv);
-  }
-};
-
-void run(const Backward& problem, const BlockMask& mask, const PrepareOptions& given) {
-  PrepareOptions options = given;
-  options.backward = true;
-  const auto plan = hopper().prepare(mask, options);
-  const DeviceBackward device(problem, *plan);
-  plan->backward(device.args);
-  device.fetch(problem);
-}
 
 TEST(HopperBackward, DenseAndCausal) {
   std::uint64_t seed = 1;
   for (const DType dtype : {DType::bf16, DType::f16}) {
     for (const std::int64_t head_dim : {64, 128}) {
       const Problem problem{.head_dim = head_dim, .dtype = dtype, .seed = seed++};
-      check_gradients(run, problem, BoolMask(256, 384, [](auto, auto) { return true; }));
-      check_gradients(run, problem, BoolMask(384, 384, [](auto i, auto j) { return j <= i; }));
+      check_gradients(on_device, problem, BoolMask(256, 384, [](auto, auto) { return true; }));
+      check_gradients(on_device, problem,
+                      BoolMask(384, 384, [](auto i, auto j) { return j <= i; }));
     }
   }
 }
@@ -81,7 +33,7 @@ TEST(HopperBackward, PlantedMasks) {
     SCOPED_TRACE(name);
     for (const std::int64_t head_dim : {64, 128}) {
       check_gradients(
-          run,
+          on_device,
           {.heads = 4, .kv_heads = 2, .head_dim = head_dim, .dtype = DType::bf16, .seed = seed++},
           mask);
     }
@@ -101,7 +53,7 @@ TEST(HopperBackward, Families) {
     SCOPED_TRACE(name);
     for (const DType dtype : {DType::bf16, DType::f16}) {
       for (const std::int64_t head_dim : {64, 128}) {
-        check_gradients(run, {.head_dim = head_dim, .dtype = dtype, .seed = seed++}, mask);
+        check_gradients(on_device, {.head_dim = head_dim, .dtype = dtype, .seed = seed++}, mask);
       }
     }
   }
@@ -116,7 +68,7 @@ TEST_P(RandomGradients, MatchTheOracle) {
   const std::uint64_t first = 100 + 25 * GetParam();
   for (std::uint64_t seed = first; seed < first + 25; ++seed) {
     const auto [problem, mask, tile] = random_case(random, seed, 400, 500);
-    check_gradients(run, problem, mask, tile);
+    check_gradients(on_device, problem, mask, tile);
     if (HasFailure()) return;
   }
 }
@@ -131,8 +83,8 @@ TEST(HopperBackward, LongStreams) {
                           .head_dim = head_dim,
                           .dtype = DType::bf16,
                           .seed = seed};
-    check_gradients(run, problem, block_mask(130, 130, seed++));
-    check_gradients(run, problem,
+    check_gradients(on_device, problem, block_mask(130, 130, seed++));
+    check_gradients(on_device, problem,
                     BoolMask(130, 200, [](auto i, auto j) { return i / 64 == j / 64; }));
   }
 }
@@ -147,21 +99,21 @@ TEST(HopperBackward, LongGaps) {
     const BoolMask keys(1300, 128, [&](auto i, auto j) { return rows(j, i); });
     const Problem problem{
         .heads = 4, .kv_heads = 2, .head_dim = head_dim, .dtype = DType::bf16, .seed = seed++};
-    check_gradients(run, problem, rows);
-    check_gradients(run, problem, keys);
+    check_gradients(on_device, problem, rows);
+    check_gradients(on_device, problem, keys);
   }
 }
 
 TEST(HopperBackward, MasksPerBatchAndPerHead) {
   for (const std::int64_t head_dim : {64, 128}) {
-    check_gradients_of_stacks(run, {.head_dim = head_dim, .dtype = DType::bf16, .seed = 40}, 250,
-                              300, {128, 64});
+    check_gradients_of_stacks(on_device, {.head_dim = head_dim, .dtype = DType::bf16, .seed = 40},
+                              250, 300, {128, 64});
   }
 }
 
 TEST(HopperBackward, OrdersInsideTheCall) {
   for (const std::int64_t head_dim : {64, 128}) {
-    check_gradient_orders(run,
+    check_gradient_orders(on_device,
                           {.batch = 2,
                            .heads = 2,
                            .kv_heads = 1,
@@ -175,7 +127,7 @@ TEST(HopperBackward, OrdersInsideTheCall) {
 TEST(HopperBackward, ScalesOfEverySign) {
   for (const float scale : {0.5F, 0.0F, -0.25F, 2.0F}) {
     SCOPED_TRACE(scale);
-    check_gradients(run, {.head_dim = 64, .dtype = DType::f16, .seed = 5, .scale = scale},
+    check_gradients(on_device, {.head_dim = 64, .dtype = DType::f16, .seed = 5, .scale = scale},
                     block_mask(200, 260, 5));
   }
 }
@@ -185,8 +137,8 @@ TEST(HopperBackward, NonFiniteValuesReachAllowedPairsAlone) {
   for (const float bad : {std::numeric_limits<float>::quiet_NaN(), kInf, -kInf}) {
     for (const DType dtype : {DType::f16, DType::bf16}) {
       for (const std::int64_t head_dim : {64, 128}) {
-        check_gradient_containment(run, {.head_dim = head_dim, .dtype = dtype, .seed = 3}, bad,
-                                   {64, 64});
+        check_gradient_containment(on_device, {.head_dim = head_dim, .dtype = dtype, .seed = 3},
+                                   bad, {64, 64});
       }
     }
   }
@@ -297,7 +249,7 @@ TEST(HopperBackward, HeadsInsideRows) {
   const Problem p{.batch = 2, .heads = 4, .kv_heads = 2, .head_dim = 64, .dtype = DType::bf16};
   const Backward dense(p, 200, 240);
   dense.attend(tiled);
-  run(dense, tiled, {});
+  on_device(dense, tiled, {});
   const auto turned = [](const Tensor& from) {
     const auto [batch, a, b, width] = from.view().shape;
     Tensor to({batch, b, a, width}, from.view().dtype);

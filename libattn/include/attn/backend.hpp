@@ -93,9 +93,10 @@ struct Walk {
                    ///< queries are whole parts
 };
 
-/// How a plan walks the key tiles of a row tile. The answer is the same by all of them. `lists` is
-/// what this library is for; the others are what it is measured against, after Sharma and Geiping,
-/// arXiv 2409.15097, sections 2 and 3, on the same kernels and with the same care.
+/// How a plan walks the key tiles of a row tile, and the row tiles of a key tile for dK and dV. The
+/// answer is the same by all of them. `lists` is what this library is for; the others are what it
+/// is measured against, after Sharma and Geiping, arXiv 2409.15097, sections 2 and 3, on the same
+/// kernels and with the same care.
 enum class Algorithm {
   lists,      ///< the full and the partial tiles by their lists; bits are read for partial ones
   dense,      ///< every tile and no bits: flash attention without a mask, for masks that allow all
@@ -113,9 +114,10 @@ enum class Algorithm {
 struct PrepareOptions {
   int threads = 0;  ///< CPU threads; 0 means all
 
-  /// Others than `lists` cost memory of n_q · n_k / 8 bytes or less, and not every backend has them
-  /// for both passes: `prepare` throws Error{unsupported} with a sentence, and
-  /// Error{invalid_argument} for `dense` and a mask that does not allow all.
+  /// Others than `lists` cost memory of n_q · n_k / 8 bytes or less; the backend `reference` walks
+  /// by its own way whatever is asked. `prepare` throws Error{unsupported} for them and a mask
+  /// built on the device, split or gathered, and Error{invalid_argument} for `dense` and a mask
+  /// that does not allow all.
   Algorithm algorithm = Algorithm::lists;
 
   /// Where the mask's rows (columns) stand in the tensors, new_to_old; empty when the mask is in

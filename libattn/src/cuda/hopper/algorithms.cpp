@@ -13,6 +13,9 @@ namespace {
 
 constexpr std::uint32_t kPlace = (1U << kKeyTileBits) - 1;
 
+/// The states of a strip whose quadrants are full.
+constexpr std::uint32_t kFullStrip = kFull | kFull << 2;
+
 /// Strip (m, c, r) of the bits that are kept, those of key tiles from `first_column` on.
 struct AllStrips {
   std::int64_t row_blocks, key_tiles, first_column;
@@ -50,7 +53,7 @@ std::vector<std::uint32_t> all_bits(const Strips& strips, const AllStrips& all) 
   return bits;
 }
 
-/// What a row of tiles of the mask holds, by key tile.
+/// What the units of a line hold.
 enum class Kind : std::uint8_t { empty, partial, full };
 
 /// Each key tile of a row of tiles; a tile is full when its query blocks inside the mask are.
@@ -64,69 +67,126 @@ std::vector<Kind> kinds_of(const Layout& layout, const WorkItem& row, std::uint3
   return kinds;
 }
 
-/// The first run of full tiles: the paper's `offset` and `total_ones`. Its code counts all full
-/// tiles of the row, which is wrong as soon as they have a gap.
-OnesRun first_run(const std::vector<Kind>& kinds) {
+/// Each strip of a key tile.
+std::vector<Kind> kinds_of(const Strips& strips, std::size_t column) {
+  std::vector<Kind> kinds(static_cast<std::size_t>(strips.row_blocks), Kind::empty);
+  for (std::int32_t s = strips.column_offsets[column]; s < strips.column_offsets[column + 1]; ++s) {
+    const StripEntry& strip = strips.by_column[static_cast<std::size_t>(s)];
+    kinds[strip.block & kPlace] =
+        strip.block >> kKeyTileBits == kFullStrip ? Kind::full : Kind::partial;
+  }
+  return kinds;
+}
+
+/// The first run of full units: the paper's `offset` and `total_ones`. Its code counts all full
+/// tiles of the line, which is wrong as soon as they have a gap.
+Run first_run(const std::vector<Kind>& kinds) {
   const auto begin = std::find(kinds.begin(), kinds.end(), Kind::full);
   const auto end = std::find_if(begin, kinds.end(), [](Kind kind) { return kind != Kind::full; });
   return {static_cast<std::int32_t>(begin - kinds.begin()), static_cast<std::int32_t>(end - begin)};
 }
 
+/// The list of one pass by an algorithm, and what a scan makes it from.
+template <class Entry>
+class Visits {
+ public:
+  Visits(Algorithm algorithm, std::int32_t units, std::uint32_t strips_per_unit)
+      : algorithm_(algorithm), units_(units), strips_per_unit_(strips_per_unit) {}
+
+  /// Adds a line; returns how many units are visited.
+  std::int32_t add(const std::vector<Kind>& kinds, std::uint32_t full, std::int64_t first_strip) {
+    ScanLine line{.first_entry = static_cast<std::int32_t>(entries_.size()),
+                  .full = full,
+                  .first_strip = static_cast<std::uint32_t>(first_strip),
+                  .ones = {0, 0}};
+    if (algorithm_ == Algorithm::dense || algorithm_ == Algorithm::dense_bbm) {
+      line.ones = first_run(kinds);
+    }
+    for (std::int32_t unit = 0; unit < units_; ++unit) {
+      const bool flag = kinds[static_cast<std::size_t>(unit)] != Kind::empty;
+      flags_.push_back(flag ? 1 : 0);
+      if (scans() && !flag) continue;
+      entries_.push_back(entry_of<Entry>(line, unit, strips_per_unit_));
+    }
+    lines_.push_back(line);
+    full_ += line.ones.total_ones;
+    return static_cast<std::int32_t>(entries_.size()) - line.first_entry;
+  }
+
+  [[nodiscard]] const std::vector<Entry>& entries() const { return entries_; }
+  [[nodiscard]] std::int64_t full() const { return full_; }
+
+  /// What the calls scan, if they do: the list on the device is cleared, each call writes it.
+  [[nodiscard]] PreparedScan scan(cuda::DeviceArray<Entry>& list) const {
+    if (!scans()) return {};
+    cuda::check(cudaMemset(list.data(), 0, list.size() * sizeof(Entry)), "clearing a list");
+    return {upload(flags_), upload(lines_), units_, strips_per_unit_};
+  }
+
+ private:
+  [[nodiscard]] bool scans() const {
+    return algorithm_ == Algorithm::bbm || algorithm_ == Algorithm::dense_bbm;
+  }
+
+  Algorithm algorithm_;
+  std::int32_t units_;
+  std::uint32_t strips_per_unit_;
+  std::vector<Entry> entries_;
+  std::vector<std::uint8_t> flags_;
+  std::vector<ScanLine> lines_;
+  std::int64_t full_ = 0;
+};
+
 PreparedTiles prepare_tiles(const Strips& strips, const AllStrips& all, Algorithm algorithm,
                             int groups) {
   const Layout lists = lay_out(strips, groups);
-  const bool scans = algorithm == Algorithm::bbm || algorithm == Algorithm::dense_bbm;
+  Visits<TileEntry> visits(algorithm, strips.key_tiles,
+                           static_cast<std::uint32_t>(strips.row_blocks));
   Layout visited;
   visited.row_tiles = lists.row_tiles;
   visited.empty_blocks = lists.empty_blocks;
-  std::vector<std::uint8_t> flags;
-  std::vector<OnesRun> ones;
-  std::int64_t full_tiles = 0;
   for (WorkItem row : lists.rows) {
     const std::int32_t first_block = row.row_tile * groups;
     const std::int32_t blocks = std::min(groups, strips.row_blocks - first_block);
     const std::uint32_t all_full = 0x55555555U & ((1U << (4 * blocks)) - 1);
     const std::vector<Kind> kinds = kinds_of(lists, row, all_full, strips.key_tiles);
-    if (algorithm == Algorithm::dense || algorithm == Algorithm::dense_bbm) {
-      ones.push_back(first_run(kinds));
-    } else {
-      ones.emplace_back();
-    }
-    row.first_tile = static_cast<std::int32_t>(visited.tiles.size());
-    for (std::int32_t c = 0; c < strips.key_tiles; ++c) {
-      const bool flag = kinds[static_cast<std::size_t>(c)] != Kind::empty;
-      if (scans) flags.push_back(flag ? 1 : 0);
-      if (scans && !flag) continue;
-      const OnesRun& run = ones.back();
-      const bool full = c >= run.offset && c < run.offset + run.total_ones;
-      visited.tiles.push_back(
-          {static_cast<std::uint32_t>(c) | (full ? all_full : all_full << 1) << kKeyTileBits,
-           full ? kNoBits : static_cast<std::uint32_t>(all.place(row.mask, c, first_block))});
-      full_tiles += full ? 1 : 0;
-    }
-    row.n_tiles = static_cast<std::int32_t>(visited.tiles.size()) - row.first_tile;
+    row.first_tile = static_cast<std::int32_t>(visits.entries().size());
+    row.n_tiles = visits.add(kinds, all_full, all.place(row.mask, 0, first_block));
     visited.rows.push_back(row);
     if (row.n_tiles != 0) visited.items.push_back(row);
   }
   std::stable_sort(visited.items.begin(), visited.items.end(),
                    [](const WorkItem& a, const WorkItem& b) { return a.n_tiles > b.n_tiles; });
+  visited.tiles = visits.entries();
 
   PreparedTiles prepared = upload_tiles(visited, groups);
   // With every tile visited all warpgroups run the same steps, as if all were full.
-  prepared.full_tiles = algorithm == Algorithm::naive ? prepared.total_tiles : full_tiles;
-  if (!scans) return prepared;
-  prepared.flags = upload(flags);
-  prepared.ones = upload(ones);
-  // The scan of each call writes them.
-  cuda::check(cudaMemset(prepared.tiles.data(), 0, prepared.tiles.size() * sizeof(TileEntry)),
-              "clearing lists");
+  prepared.full_tiles = algorithm == Algorithm::naive ? prepared.total_tiles : visits.full();
+  prepared.scan = visits.scan(prepared.tiles);
   return prepared;
+}
+
+/// The lists of the pass over keys.
+void prepare_columns(const Strips& strips, const AllStrips& all, Algorithm algorithm,
+                     PreparedMask& prepared) {
+  Visits<StripEntry> visits(algorithm, strips.row_blocks, 1);
+  std::vector<std::int32_t> offsets{0};
+  for (std::int64_t m = 0; m < strips.masks; ++m) {
+    for (std::int64_t c = 0; c < strips.key_tiles; ++c) {
+      const auto column = static_cast<std::size_t>(m * strips.key_tiles + c);
+      offsets.push_back(offsets.back() +
+                        visits.add(kinds_of(strips, column), kFullStrip, all.place(m, c, 0)));
+    }
+  }
+  prepared.by_column = upload(visits.entries());
+  prepared.column_offsets = upload(offsets);
+  prepared.column_scan = visits.scan(prepared.by_column);
 }
 
 }  // namespace
 
 std::shared_ptr<const PreparedMask> prepare_algorithm(const BlockMask& mask, Algorithm algorithm,
-                                                      int threads) {
+                                                      bool backward, int threads) {
   const std::int64_t tiles =
       std::int64_t{mask.row_tiles()} * mask.key_tiles() * mask.batch() * mask.heads();
   if (algorithm == Algorithm::dense && mask.full_count() != tiles) {
@@ -146,6 +206,7 @@ std::shared_ptr<const PreparedMask> prepare_algorithm(const BlockMask& mask, Alg
   for (const int groups : tile_heights()) {
     prepared->tiles.push_back(prepare_tiles(strips, all, algorithm, groups));
   }
+  if (backward) prepare_columns(strips, all, algorithm, *prepared);
   prepared->bits = upload(all_bits(strips, all));
   prepared->holds_a_mask = true;
   return prepared;

@@ -98,14 +98,10 @@ class HopperBackend final : public Backend {
       throw Error(ErrorCode::unsupported, tile_sentence(mask.tile()));
     }
     const bool lists = options.algorithm == Algorithm::lists;
-    if (options.backward && !lists) {
-      throw Error(ErrorCode::unsupported,
-                  "backend hopper has a backward pass for the algorithm lists alone, not for " +
-                      std::string(to_string(options.algorithm)));
-    }
     return std::make_unique<HopperPlan>(
-        lists ? hopper::prepare_on_host(mask, options.threads)
-              : hopper::prepare_algorithm(mask, options.algorithm, options.threads),
+        lists
+            ? hopper::prepare_on_host(mask, options.threads)
+            : hopper::prepare_algorithm(mask, options.algorithm, options.backward, options.threads),
         false, options, multiprocessors_);
   }
 

@@ -259,6 +259,7 @@ void BackwardPlan::run(const BackwardArgs& args) const {
   p.lse_strides = strides_of(args.lse);
 
   p.schedule = schedule(args);
+  mask_->scan(kBackwardRows / kQuadrant, true, stream);
   check(find_kernel(args.q)->launch(p, multiprocessors_, stream), "launching the backward kernels");
 }
 

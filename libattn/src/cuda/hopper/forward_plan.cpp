@@ -225,9 +225,7 @@ void ForwardPlan::run(const ForwardArgs& args) const {
     params.k_map = tensor_map(ordered(args.k, params.gather.k), key_rows);
     params.v_map = tensor_map(ordered(args.v, params.gather.v), key_rows);
   }
-  if (const auto scan = mask_->scan(groups)) {
-    check(scan_flags(*scan, stream), "launching the scan of flags");
-  }
+  mask_->scan(groups, false, stream);
   check(kernel.launch(params, multiprocessors_, stream), "launching the forward kernels");
 }
 

@@ -28,8 +28,4 @@ struct Kernel {
 /// order: TMA has no row gather on this architecture, and boxes of one row took 28 ns each (H100).
 [[nodiscard]] cudaError_t gather_rows(const GatherParams& params, int ctas, cudaStream_t stream);
 
-/// Writes the tiles whose flags are set; the strip of (mask, key tile, query block) is at
-/// (mask * key_tiles + key tile) * row_blocks + query block.
-[[nodiscard]] cudaError_t scan_flags(const ScanParams& params, cudaStream_t stream);
-
 }  // namespace attn::hopper

@@ -92,20 +92,6 @@ struct DeviceColumns {
   std::int32_t heads;      ///< 1, or one mask a head
 };
 
-/// A run of consecutive full tiles in a row of tiles.
-struct OnesRun {
-  std::int32_t offset, total_ones;
-};
-
-/// One flag a tile to lists of tiles, by rows of tiles of all masks.
-struct ScanParams {
-  const std::uint8_t* flags;  ///< [row][key tile], 1 where a tile is to be visited
-  const OnesRun* ones;        ///< [row]: tiles that are visited as full ones
-  const WorkItem* rows;
-  TileEntry* tiles;
-  std::int32_t n_rows, key_tiles, row_blocks, groups;
-};
-
 struct Strides {
   std::int64_t batch, head, row;  ///< in elements
 };

@@ -21,6 +21,16 @@ std::uint32_t full_states(int groups) {
   return states;
 }
 
+template <class Entry>
+Scan<Entry> lines_of(const PreparedScan& scan, const cuda::DeviceArray<Entry>& entries) {
+  return {.flags = scan.flags.data(),
+          .lines = scan.lines.data(),
+          .entries = entries.data(),
+          .n_lines = static_cast<std::int32_t>(scan.lines.size()),
+          .units = scan.units,
+          .strips_per_unit = scan.strips_per_unit};
+}
+
 }  // namespace
 
 PreparedTiles upload_tiles(const Layout& layout, int groups) {
@@ -110,17 +120,11 @@ DeviceMask PreparedMask::device_mask(int groups, std::int32_t head_group,
   return mask;
 }
 
-std::optional<ScanParams> PreparedMask::scan(int groups) const {
-  const PreparedTiles& prepared = of(groups);
-  if (prepared.flags.size() == 0) return std::nullopt;
-  return ScanParams{.flags = prepared.flags.data(),
-                    .ones = prepared.ones.data(),
-                    .rows = prepared.rows.data(),
-                    .tiles = prepared.tiles.data(),
-                    .n_rows = static_cast<std::int32_t>(prepared.rows.size()),
-                    .key_tiles = key_tiles,
-                    .row_blocks = row_blocks,
-                    .groups = groups};
+void PreparedMask::scan(int groups, bool columns, cudaStream_t stream) const {
+  const PreparedTiles& rows = of(groups);
+  cuda::check(scan_flags(lines_of(rows.scan, rows.tiles),
+                         columns ? lines_of(column_scan, by_column) : Scan<StripEntry>{}, stream),
+              "launching the scan of flags");
 }
 
 DeviceColumns PreparedMask::columns() const {

@@ -5,18 +5,26 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <vector>
 
 #include "cuda/hopper/layout.hpp"
 #include "cuda/hopper/params.hpp"
+#include "cuda/hopper/scan.hpp"
 #include "cuda/runtime.hpp"
 #include "mask_shape.hpp"
 
 namespace attn::hopper {
 
-/// The lists that the forward pass walks in tiles of one height.
+/// Of the algorithms that scan (algorithms.hpp): what each call writes a list from. Else empty.
+struct PreparedScan {
+  cuda::DeviceArray<std::uint8_t> flags;
+  cuda::DeviceArray<ScanLine> lines;
+  std::int32_t units = 0;
+  std::uint32_t strips_per_unit = 0;
+};
+
+/// The lists that a pass over rows walks in tiles of one height.
 struct PreparedTiles {
   int groups = 0;  ///< height in blocks of 64 queries
   std::int32_t row_tiles = 0;
@@ -27,10 +35,7 @@ struct PreparedTiles {
   cuda::DeviceArray<WorkItem> items, rows;
   cuda::DeviceArray<TileEntry> tiles;
   cuda::DeviceArray<EmptyBlock> empty_blocks;
-
-  // Of the algorithms that scan (algorithms.hpp): then each call writes `tiles` anew.
-  cuda::DeviceArray<std::uint8_t> flags;
-  cuda::DeviceArray<OnesRun> ones;
+  PreparedScan scan;  ///< of `tiles`
 };
 
 template <class T>
@@ -52,14 +57,16 @@ struct PreparedMask {
   cuda::DeviceArray<std::uint32_t> bits;
   cuda::DeviceArray<StripEntry> by_column;
   cuda::DeviceArray<std::int32_t> column_offsets;
+  PreparedScan column_scan;  ///< of `by_column`
 
   /// The mask for a launch of kernels `groups` blocks high with `head_group` heads side by side.
   /// Items that would start in the last head group and outlast it run before all others.
   [[nodiscard]] DeviceMask device_mask(int groups, std::int32_t head_group,
                                        int multiprocessors) const;
 
-  /// The scan to launch in front of such a kernel, or nothing.
-  [[nodiscard]] std::optional<ScanParams> scan(int groups) const;
+  /// For the algorithms that scan, launches the scan that writes the lists of such a kernel, and of
+  /// a pass over columns.
+  void scan(int groups, bool columns, cudaStream_t stream) const;
 
   /// The mask by columns, for the backward pass.
   [[nodiscard]] DeviceColumns columns() const;
