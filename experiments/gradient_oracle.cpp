@@ -44,11 +44,12 @@ template <class Real>
 class Exact {
  public:
   Exact(const reorder::CsrView& mask, const reorder::CsrView& transposed, const Inputs& in,
-        const Outputs& given, float scale)
+        const Outputs& given, std::span<const std::int32_t> place, float scale)
       : mask_(mask),
         transposed_(transposed),
         in_(in),
         given_(given),
+        place_(place),
         scale_(scale),
         group_(in.q.view.heads() / in.k.view.heads()) {}
 
@@ -87,8 +88,9 @@ class Exact {
   void load_query(std::int64_t b, std::int64_t h, std::int64_t i) {
     load(in_.q.view, b, h, i, q_);
     load(in_.d_o.view, b, h, i, d_o_);
-    load(given_.o.view, b, h, i, o_);
-    lse_ = static_cast<Real>(element(given_.lse.view, b, h, i, 0));
+    const std::int64_t at = place_.empty() ? i : place_[static_cast<std::size_t>(i)];
+    load(given_.o.view, b, h, at, o_);
+    lse_ = static_cast<Real>(element(given_.lse.view, b, h, at, 0));
     delta_ = dot(d_o_, o_);
   }
   void load_key(std::int64_t b, std::int64_t kv_head, std::int64_t j) {
@@ -112,6 +114,7 @@ class Exact {
   const reorder::CsrView& transposed_;
   const Inputs& in_;
   const Outputs& given_;
+  std::span<const std::int32_t> place_;
   Real scale_;
   std::int64_t group_;
   std::vector<Real> q_, d_o_, o_, k_, v_;
@@ -123,7 +126,7 @@ class Exact {
 
 GradientOracle::GradientOracle(const reorder::CsrView& mask, const reorder::CsrView& columns,
                                const Inputs& inputs, const Outputs& given, float scale, Scope scope,
-                               std::uint64_t seed) {
+                               std::uint64_t seed, std::span<const std::int32_t> q_place) {
   if (scope == Scope::none) return;
   const auto& q = inputs.q.view;
   const std::int64_t q_heads = q.batch() * q.heads();
@@ -138,8 +141,8 @@ GradientOracle::GradientOracle(const reorder::CsrView& mask, const reorder::CsrV
   const auto keys = whole ? all_rows(columns, kv_heads)
                           : sample_rows(columns, kv_heads, width * group, kSampleWork, ~seed);
 
-  Exact<double> exact(mask, columns, inputs, given, scale);
-  Exact<float> plain(mask, columns, inputs, given, scale);
+  Exact<double> exact(mask, columns, inputs, given, q_place, scale);
+  Exact<float> plain(mask, columns, inputs, given, q_place, scale);
   std::array<double, 3> plain_error{};
   const auto keep = [&](std::size_t which, Row row, const std::vector<float>& yardstick) {
     for (std::size_t d = 0; d < yardstick.size(); ++d) {

@@ -22,10 +22,11 @@ namespace experiments {
 /// the lightest, and others drawn by the seed, spread over batch and heads.
 class GradientOracle {
  public:
-  /// `transposed` is the mask's transpose.
+  /// `transposed` is the mask's transpose. With `q_place`, query i stands at row q_place[i] of the
+  /// given O and LSE.
   GradientOracle(const reorder::CsrView& mask, const reorder::CsrView& transposed,
                  const Inputs& inputs, const Outputs& given, float scale, Scope scope,
-                 std::uint64_t seed);
+                 std::uint64_t seed, std::span<const std::int32_t> q_place = {});
 
   /// Of dQ, dK and dV.
   struct Check {

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdint>
+#include <vector>
 
 #include "attn/attention.hpp"
 #include "experiments/build_mask.hpp"
@@ -63,6 +65,22 @@ TEST(GradientOracle, AcceptsTheAnswerWorkedOutByHand) {
   const auto check = oracle.compare(right_answer());
   EXPECT_EQ(check.mismatch, "");
   for (const double error : check.max_error) EXPECT_LE(error, 1e-5);
+}
+
+TEST(GradientOracle, TakesOAndLseWhereTheyStand) {
+  const Small small;
+  const Outputs turned{allocate(host_backend(), attn::DType::f32, {1, 1, 3, 1}),
+                       allocate(host_backend(), attn::DType::f32, {1, 1, 3, 1})};
+  fill(turned.o, {-2, 7, 0});
+  fill(turned.lse, {5, std::log(4.0F), -INFINITY});
+  const auto judge = [&](std::vector<std::int32_t> place) {
+    return GradientOracle(small.mask, reorder::transpose(small.mask), small.in, turned, 1.0F,
+                          Scope::whole, 0, place)
+        .compare(right_answer())
+        .mismatch;
+  };
+  EXPECT_EQ(judge({1, 2, 0}), "");
+  EXPECT_NE(judge({0, 1, 2}), "");
 }
 
 TEST(GradientOracle, NoticesEachKindOfMistake) {
