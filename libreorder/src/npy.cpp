@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cstring>
 #include <limits>
+#include <optional>
 
 #include "reorder/error.hpp"
 #include "reorder/files.hpp"
@@ -119,40 +120,64 @@ class Dictionary {
   std::string_view source_;
 };
 
-template <typename T>
-std::vector<std::int32_t> indices_of(std::string_view data, std::string_view source) {
-  std::vector<std::int32_t> result(data.size() / sizeof(T));
-  for (std::size_t i = 0; i < result.size(); ++i) {
-    T value = 0;
-    std::memcpy(&value, data.data() + i * sizeof(T), sizeof(T));
-    if (value < 0 || value > std::numeric_limits<std::int32_t>::max()) {
-      bad_file(source, "element " + std::to_string(i) + " is " + std::to_string(value) +
-                           ", which is no index in [0, 2147483647]");
+/// How an array's integers lie in memory: '<i4' and its like, '|u1'.
+struct IntegerType {
+  bool big_endian, is_signed;
+  std::size_t width;  ///< bytes: 1, 2, 4 or 8
+
+  static std::optional<IntegerType> parse(std::string_view descr) {
+    constexpr std::string_view kOrders = "<>|=";
+    constexpr std::string_view kKinds = "iu";
+    constexpr std::string_view kWidths = "1248";
+    if (descr.size() != 3 || kOrders.find(descr[0]) == std::string_view::npos ||
+        kKinds.find(descr[1]) == std::string_view::npos ||
+        kWidths.find(descr[2]) == std::string_view::npos) {
+      return std::nullopt;
     }
-    result[i] = static_cast<std::int32_t>(value);
+    return IntegerType{descr[0] == '>', descr[1] == 'i', static_cast<std::size_t>(descr[2] - '0')};
   }
-  return result;
-}
+
+  /// A number of `width` bytes, carried on to 64 bits with its sign.
+  [[nodiscard]] std::uint64_t read(std::string_view bytes) const {
+    std::uint64_t value = 0;
+    for (std::size_t i = 0; i < width; ++i) {
+      value = value << 8 | static_cast<unsigned char>(bytes[big_endian ? i : width - 1 - i]);
+    }
+    const std::uint64_t sign = std::uint64_t{1} << (8 * width - 1);
+    return is_signed ? (value ^ sign) - sign : value;
+  }
+  [[nodiscard]] std::string text(std::uint64_t value) const {
+    return is_signed ? std::to_string(static_cast<std::int64_t>(value)) : std::to_string(value);
+  }
+};
 
 std::vector<std::int32_t> read_npy_indices(std::string_view bytes, const std::string& source) {
   const NpyHeader header = parse_npy_header(bytes, source);
-  const bool wide = header.descr == "<i8";
-  if (!wide && header.descr != "<i4") {
-    bad_file(source, "indices must be int32 or int64 (<i4 or <i8), not '" + header.descr + "'");
-  }
+  const auto type = IntegerType::parse(header.descr);
+  if (!type) bad_file(source, "indices must be integers, not '" + header.descr + "'");
   if (header.shape.size() != 1) {
     bad_file(source, "indices must be a 1-d array, but this one has " +
                          std::to_string(header.shape.size()) + " dimensions");
   }
   const std::string_view data = bytes.substr(header.data_offset);
-  const std::size_t width = wide ? 8 : 4;
+  const std::size_t width = type->width;
   const auto n = static_cast<std::size_t>(header.shape[0]);
   if (data.size() % width != 0 || data.size() / width != n) {
     bad_file(source, "the header promises " + std::to_string(n) + " elements of " +
                          std::to_string(width) + " bytes, but " + std::to_string(data.size()) +
                          " bytes follow");
   }
-  return wide ? indices_of<std::int64_t>(data, source) : indices_of<std::int32_t>(data, source);
+  std::vector<std::int32_t> result(n);
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::uint64_t value = type->read(data.substr(i * width, width));
+    // A negative one is large without its sign.
+    if (value > std::numeric_limits<std::int32_t>::max()) {
+      bad_file(source, "element " + std::to_string(i) + " is " + type->text(value) +
+                           ", which is no index in [0, 2147483647]");
+    }
+    result[i] = static_cast<std::int32_t>(value);
+  }
+  return result;
 }
 
 std::vector<std::int32_t> read_text_indices(std::string_view text, const std::string& source) {

@@ -61,11 +61,27 @@ TEST_F(NpyTest, HeaderStartsDataAtAMultipleOf64) {
   EXPECT_EQ(bytes[header.data_offset - 1], '\n');
 }
 
-TEST_F(NpyTest, ReadsInt64AsNumPyWritesIt) {
-  const auto file =
-      write("a.npy", npy("{'descr': '<i8', 'fortran_order': False, 'shape': (3,), }\n",
-                         data_of<std::int64_t>({2, 0, 1})));
-  EXPECT_EQ(read_indices(file), (std::vector<std::int32_t>{2, 0, 1}));
+TEST_F(NpyTest, ReadsEveryIntegerThatNumPyWrites) {
+  for (const char order : {'<', '>'}) {
+    for (const char kind : {'i', 'u'}) {
+      for (const std::size_t width : {1, 2, 4, 8}) {
+        const std::string descr{width == 1 ? '|' : order, kind, static_cast<char>('0' + width)};
+        std::string data;
+        for (const char value : {'\2', '\0', '\1'}) {
+          std::string bytes(width, '\0');
+          (order == '<' ? bytes.front() : bytes.back()) = value;
+          data += bytes;
+        }
+        const auto file = write(
+            "a.npy",
+            npy("{'descr': '" + descr + "', 'fortran_order': False, 'shape': (3,), }\n", data));
+        EXPECT_EQ(read_indices(file), (std::vector<std::int32_t>{2, 0, 1})) << descr;
+      }
+    }
+  }
+  const auto file = write("a.npy", npy("{'descr': '>u2', 'fortran_order': False, 'shape': (1,), }",
+                                       std::string("\xFE\x01")));
+  EXPECT_EQ(read_indices(file), std::vector<std::int32_t>{0xFE01});
 }
 
 TEST_F(NpyTest, TextMayHaveCommentsAndBlankLines) {
@@ -92,13 +108,17 @@ TEST_F(NpyTest, BadNpyIsReportedWithItsPath) {
   refuse("cut off", npy(header, "").substr(0, 30));
   refuse("promises 2 elements of 4 bytes, but 4 bytes follow", npy(header, std::string(4, '\0')));
   refuse("promises 2 elements of 4 bytes, but 12 bytes follow", npy(header, std::string(12, '\0')));
-  refuse("not '<f8'",
+  refuse("indices must be integers, not '<f8'",
          npy("{'descr': '<f8', 'fortran_order': False, 'shape': (2,)}", std::string(16, '\0')));
   refuse("2 dimensions",
          npy("{'descr': '<i4', 'fortran_order': False, 'shape': (1, 1)}", std::string(4, '\0')));
   refuse("element 1 is -5", npy(header, data_of<std::int32_t>({0, -5})));
   refuse("element 0 is 4294967296", npy("{'descr': '<i8', 'fortran_order': False, 'shape': (1,)}",
                                         data_of<std::int64_t>({4294967296})));
+  refuse("element 0 is -2,",
+         npy("{'descr': '>i2', 'fortran_order': False, 'shape': (1,)}", std::string("\xFF\xFE")));
+  refuse("element 0 is 18446744073709551615",
+         npy("{'descr': '<u8', 'fortran_order': False, 'shape': (1,)}", std::string(8, '\xFF')));
   refuse("version 9.0", std::string("\x93NUMPY\x09\x00\x00\x00", 10));
   refuse("must all be there", npy("{'descr': '<i4'}", ""));
   refuse("expected ':'", npy("{'descr' '<i4'}", ""));
