@@ -109,13 +109,16 @@ RecordFile::RecordFile(const std::filesystem::path& file) : path_(file) {
   }
 }
 
+std::string line_of(const Record& record) {
+  return to_json(record).dump(-1, ' ', false, Json::error_handler_t::replace) + '\n';
+}
+
 RecordFile::~RecordFile() {
   ::close(descriptor_);
 }
 
 void RecordFile::append(const Record& record) {
-  const std::string line =
-      to_json(record).dump(-1, ' ', false, Json::error_handler_t::replace) + '\n';
+  const std::string line = line_of(record);
   const off_t before = regular_ ? ::lseek(descriptor_, 0, SEEK_END) : 0;
   int error = write_all(descriptor_, line);
   if (error == 0 && regular_ && ::fdatasync(descriptor_) != 0) error = errno;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 #include <vector>
 
 #include "experiments/record.hpp"
@@ -12,6 +13,9 @@ namespace experiments {
 /// or unreadable, is passed over. Throws reorder::Error{bad_file} with path:line for any other bad
 /// line.
 [[nodiscard]] std::vector<Record> read_records(const std::filesystem::path& file);
+
+/// A record as it stands in such a file, with the end of its line.
+[[nodiscard]] std::string line_of(const Record& record);
 
 /// A results file that grows by whole lines. Whatever happens while one is added, the lines before
 /// it stay as they were: a write that fails, as on a full disk, is taken back.

@@ -37,9 +37,7 @@ ExitCode table(const TableOptions& options) {
   }
   std::string text;
   if (options.common.json) {
-    Json json = Json::array();
-    for (const Record& record : records) json.push_back(to_json(record));
-    text = json.dump(2) + "\n";
+    for (const Record& record : records) text += line_of(record);
   } else {
     text = paper ? paper::render(records, format) : render_table(records, format);
   }

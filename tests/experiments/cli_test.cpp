@@ -345,6 +345,9 @@ TEST(Cli, JsonAndNothingElse) {
     const Json json = Json::parse(finished.out, nullptr, false);
     EXPECT_FALSE(json.is_discarded()) << command[0] << ": " << finished.out;
   }
+  // Of several records one a line, which is what the files hold.
+  EXPECT_EQ(run_blockfill(0, {"table", results, results, "--json"}).out,
+            test::slurp(results) + test::slurp(results));
 }
 
 TEST(Cli, OrderingsGoOutAndComeBack) {
