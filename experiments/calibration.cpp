@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "experiments/exit_code.hpp"
+#include "experiments/json_text.hpp"
 #include "experiments/parameters.hpp"
 #include "reorder/error.hpp"
 #include "reorder/files.hpp"
@@ -62,15 +63,14 @@ void check(const std::filesystem::path& file, const Calibration& calibration) {
 }  // namespace
 
 Calibration read_calibration(const std::filesystem::path& file) {
-  const std::string text = reorder::read_file(file);
   Calibration calibration;
   calibration.format.clear();
   calibration.version = 0;
   try {
-    const Json json = Json::parse(text);
+    const Json json = parse_json(reorder::read_file(file), file.string());
     if (json.is_object()) decode(json, calibration);
-  } catch (const Json::exception& error) {
-    fail(file, "not a calibration: " + sentence_of(error));
+  } catch (const JsonError& error) {
+    throw reorder::Error(reorder::ErrorCode::bad_file, error.what());
   } catch (const FieldError& error) {
     fail(file, error.what());
   }

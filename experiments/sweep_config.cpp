@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "experiments/exit_code.hpp"
+#include "experiments/json_text.hpp"
 #include "experiments/parameters.hpp"
 #include "experiments/text.hpp"
 #include "masks/mask.hpp"
@@ -215,30 +216,6 @@ void check(const Reader& reader, const Problem& problem, const reorder::Registry
   }
 }
 
-/// Parses without the later of two alike taking the place of the former in silence.
-Json parse_once(const std::string& text, const std::string& where) {
-  std::vector<std::set<std::string>> open;
-  const auto check = [&](int, Json::parse_event_t event, const Json& parsed) {
-    using Event = Json::parse_event_t;
-    if (event == Event::object_start) open.emplace_back();
-    if (event == Event::object_end) open.pop_back();
-    if (event == Event::key && !open.back().insert(parsed.get<std::string>()).second) {
-      throw UsageError(where + ": the key '" + parsed.get<std::string>() + "' is given twice");
-    }
-    return true;
-  };
-  return Json::parse(text, check, true, /*ignore_comments=*/true);
-}
-
-/// Of "number overflow parsing '1e999'" the number.
-std::string too_large_sentence(const Json::out_of_range& error) {
-  const std::string text = error.what();
-  const std::size_t begin = text.find('\'');
-  const std::size_t end = text.rfind('\'');
-  if (begin == end) return "a number is too large";
-  return "the number " + text.substr(begin + 1, end - begin - 1) + " is too large";
-}
-
 /// Puts "key=value" in the place of the key.
 void override_key(Json& json, const std::string& text) {
   const auto equals = text.find('=');
@@ -352,20 +329,11 @@ SweepConfig joined(std::span<const SweepConfig> configs) {
 SweepConfig read_sweep_config(const std::filesystem::path& file,
                               std::span<const std::string> overrides, const Problem& defaults,
                               const reorder::Registry& registry, const PluginFiles& plugins) {
-  const std::string text = reorder::read_file(file);
   Json json;
   try {
-    json = parse_once(text, file.string());
-  } catch (const Json::parse_error& error) {
-    const auto line =
-        1 +
-        std::count(text.begin(),
-                   text.begin() + static_cast<std::ptrdiff_t>(std::min(error.byte, text.size())),
-                   '\n');
-    throw UsageError(file.string() + ":" + std::to_string(line) +
-                     ": not JSON: " + sentence_of(error));
-  } catch (const Json::out_of_range& error) {
-    throw UsageError(file.string() + ": " + too_large_sentence(error));
+    json = parse_json(reorder::read_file(file), file.string());
+  } catch (const JsonError& error) {
+    throw UsageError(error.what());
   }
   if (json.is_object()) {
     for (const std::string& set : overrides) override_key(json, set);

@@ -153,7 +153,7 @@ TEST(Calibration, BadFilesAreToldBySentence) {
     expect_message(part, [&] { (void)read_calibration(file); });
     expect_message(file.string(), [&] { (void)read_calibration(file); });
   };
-  expect_bad("{", "not a calibration");
+  expect_bad("{", ":1:2: not JSON: expected a key in quotes, found the end");
   expect_bad("[1]", "`blockfill calibrate -o FILE` writes one");
   expect_bad(R"({"format": "other"})", "`blockfill calibrate -o FILE` writes one");
   expect_bad(R"({"format": "blockfill calibration", "version": 7})",

@@ -503,11 +503,11 @@ TEST(Cli, AMisspeltSweepEndsBeforeItBegins) {
   test::spit(config, R"json({"masks": "causal(n=8)", "pipelines": ["natural", "rmc"]})json");
   expect_error(run_blockfill(2, {"sweep", config.string(), "-o", results.string()}), "'rcm'");
   test::spit(config, "{\n\"masks\": \"causal(n=8)\",\n\"heads\": 1,,\n}");
-  expect_error(run_blockfill(2, {"sweep", config.string(), "-o", results.string()}), "c.json:3");
+  expect_error(run_blockfill(2, {"sweep", config.string(), "-o", results.string()}),
+               "c.json:3:12: not JSON: expected a key in quotes, found ','");
   test::spit(config, R"json({"masks": "causal(n=8)", "min_time": 1e400})json");
   const auto large = run_blockfill(2, {"sweep", config.string(), "-o", results.string()});
-  expect_error(large, "c.json: ");
-  EXPECT_FALSE(has(large.err, "json.exception")) << large.err;
+  expect_error(large, "c.json:1:38: the number 1e400 is too large");
   test::spit(config, R"json({"masks": "no/such.mtx"})json");
   expect_error(run_blockfill(1, {"sweep", config.string(), "-o", results.string()}), "no/such.mtx");
   EXPECT_FALSE(std::filesystem::exists(results));

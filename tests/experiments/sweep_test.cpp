@@ -141,7 +141,7 @@ TEST(SweepConfig, FilesAreReadWithCare) {
             "accepted")
       << "each object has its own keys";
   EXPECT_EQ(error(R"json({"masks": "causal(n=8)", "min_time": 1e999})json"),
-            file.string() + ": the number 1e999 is too large");
+            file.string() + ":1:38: the number 1e999 is too large");
 }
 
 TEST(SweepConfig, ANumberOutsideItsLimitsIsNamedWithThem) {
