@@ -4,6 +4,7 @@
 #include "backends.hpp"
 #include "cpu/flash.hpp"
 #include "cpu/forms.hpp"
+#include "cpu/host_backend.hpp"
 #include "cpu/kernels.hpp"
 #include "parallel.hpp"
 
@@ -63,16 +64,14 @@ class FlashPlan final : public Plan {
   mutable Pool<Workspace> workspaces_;
 };
 
-class CpuBackend final : public Backend {
+class CpuBackend final : public HostBackend {
  public:
-  const BackendInfo& info() const override { return info_; }
-
-  std::optional<std::string> supports(const ForwardArgs&, const BlockMask&) const override {
-    return std::nullopt;
-  }
-  std::optional<std::string> supports(const BackwardArgs&, const BlockMask&) const override {
-    return std::nullopt;
-  }
+  CpuBackend()
+      : HostBackend({.name = "cpu",
+                     .summary = std::string("tiled online softmax in fp32, ") + kernels().target,
+                     .unavailable = "",
+                     .split = true,
+                     .gathered = true}) {}
 
   std::unique_ptr<Plan> prepare(const BlockMask& mask,
                                 const PrepareOptions& options) const override {
@@ -86,13 +85,6 @@ class CpuBackend final : public Backend {
                                 const PrepareOptions& options) const override {
     return make_gathered_plan(mask, options);
   }
-
- private:
-  BackendInfo info_{.name = "cpu",
-                    .summary = std::string("tiled online softmax in fp32, ") + kernels().target,
-                    .unavailable = "",
-                    .split = true,
-                    .gathered = true};
 };
 
 }  // namespace

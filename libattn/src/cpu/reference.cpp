@@ -8,6 +8,7 @@
 #include "backends.hpp"
 #include "cpu/exact_gradients.hpp"
 #include "cpu/exact_row.hpp"
+#include "cpu/host_backend.hpp"
 #include "order.hpp"
 #include "parallel.hpp"
 
@@ -66,25 +67,16 @@ class ReferencePlan final : public Plan {
   std::optional<TransposedMask> transposed_;
 };
 
-class ReferenceBackend final : public Backend {
+class ReferenceBackend final : public HostBackend {
  public:
-  const BackendInfo& info() const override { return info_; }
-
-  std::optional<std::string> supports(const ForwardArgs&, const BlockMask&) const override {
-    return std::nullopt;
-  }
-
-  std::optional<std::string> supports(const BackwardArgs&, const BlockMask&) const override {
-    return std::nullopt;
-  }
+  ReferenceBackend()
+      : HostBackend(
+            {.name = "reference", .summary = "fp64, naive: the oracle", .unavailable = ""}) {}
 
   std::unique_ptr<Plan> prepare(const BlockMask& mask,
                                 const PrepareOptions& options) const override {
     return std::make_unique<ReferencePlan>(mask, options);
   }
-
- private:
-  BackendInfo info_{.name = "reference", .summary = "fp64, naive: the oracle", .unavailable = ""};
 };
 
 }  // namespace

@@ -27,7 +27,8 @@ struct NpyHeader {
 [[nodiscard]] NpyHeader parse_npy_header(std::string_view bytes, std::string_view source);
 
 /// A 1-d array of integers of any width, sign and byte order from a .npy file, or one integer a
-/// line from any other file (blank lines and # comments are skipped). Throws Error{bad_file} with path:line or the path.
+/// line from any other file (blank lines and # comments are skipped). Throws Error{bad_file} with
+/// path:line or the path.
 [[nodiscard]] std::vector<std::int32_t> read_indices(const std::filesystem::path& file);
 
 /// Writes int32 .npy, or text when the ending is not .npy, through a temporary file that is
