@@ -15,16 +15,12 @@ class Algorithms : public testing::TestWithParam<Algorithm> {
  protected:
   void check(const Inputs& in, const BlockMask& mask, const MaskOf& rule) const {
     backend("cpu").prepare(mask, {.threads = 2, .algorithm = GetParam()})->forward(in.args());
-    const auto oracle = attention<double>(in, rule);
-    const auto plain = attention<float>(in, rule);
-    expect_close("O", in.o, oracle.o, plain.o);
-    expect_close("LSE", in.lse, oracle.lse, plain.lse);
+    compare_with_fp64(in, rule);
   }
   void check(const Problem& problem, const BoolMask& mask, TileShape tile) const {
     SCOPED_TRACE("seed " + std::to_string(problem.seed) + ", " + std::to_string(mask.n_q) + "x" +
                  std::to_string(mask.n_k));
-    check(Inputs(problem, mask.n_q, mask.n_k), mask.tiled(tile),
-          [&](auto, auto, std::int32_t i, std::int32_t j) { return mask(i, j); });
+    check(Inputs(problem, mask.n_q, mask.n_k), mask.tiled(tile), rule_of(mask));
   }
 };
 INSTANTIATE_TEST_SUITE_P(Cpu, Algorithms,
@@ -75,8 +71,7 @@ TEST_P(Algorithms, ANaNAtAMaskedKeyStaysThere) {
     in.k.set(in.k.offset(0, 0, 3, d), std::numeric_limits<float>::quiet_NaN());
     in.v.set(in.v.offset(0, 0, 3, d), std::numeric_limits<float>::infinity());
   }
-  check(in, mask.tiled({8, 8}),
-        [&](auto, auto, std::int32_t i, std::int32_t j) { return mask(i, j); });
+  check(in, mask.tiled({8, 8}), rule_of(mask));
 }
 
 TEST_P(Algorithms, GradientsToo) {

@@ -31,7 +31,7 @@ TEST_P(BackwardPass, AgreesWithDifferences) {
   problem.attend(mask.tiled({8, 8}));
   run(problem, mask.tiled({8, 8}), {});
   const auto loss = [&] {
-    const auto answer = attention<double>(problem.in, shared_rule(mask));
+    const auto answer = attention<double>(problem.in, rule_of(mask));
     double sum = 0;
     for (std::size_t n = 0; n < answer.o.size(); ++n) {
       sum += answer.o[n] * double{problem.d_o.get(static_cast<std::int64_t>(n))};
@@ -273,9 +273,9 @@ TEST_P(BackwardPass, NeedsItsPlanAndItsWorkspace) {
   const Buffer workspace = backend(GetParam()).allocate(args.workspace_bytes + 64);
   args.workspace = workspace.get();
   plan->backward(args);
-  compare_gradients(problem, shared_rule(mask));
+  compare_gradients(problem, rule_of(mask));
   plan->backward(args);
-  compare_gradients(problem, shared_rule(mask));
+  compare_gradients(problem, rule_of(mask));
   if (args.workspace_bytes == 0) return;
 
   args.workspace = static_cast<std::byte*>(workspace.get()) + 8;

@@ -63,11 +63,7 @@ std::vector<Case> forms() {
 }
 
 void expect_attention(const Inputs& in, const MaskOf& allowed) {
-  const auto oracle = attention<double>(in, allowed);
-  const auto plain = attention<float>(in, allowed, in.q.view().dtype);
-  const double atol = in.q.view().dtype == DType::f32 ? 1e-5 : 8e-3;
-  expect_close("O", in.o, oracle.o, plain.o, atol);
-  expect_close("LSE", in.lse, oracle.lse, plain.lse, 1e-5);
+  compare_with_fp64(in, allowed, in.q.view().dtype == DType::f32 ? 1e-5 : 8e-3, 1e-5);
 }
 
 class Forms : public ::testing::TestWithParam<Case> {};
@@ -86,7 +82,7 @@ TEST_P(Forms, AreAttention) {
       const BoolMask mask = noisy_mask(n_q, n_k, problem.seed);
       Inputs in(problem, n_q, n_k);
       GetParam().prepare({&mask, 1}, 1, 1, {.threads = 2})->forward(in.args());
-      expect_attention(in, [&](auto, auto, std::int32_t i, std::int32_t j) { return mask(i, j); });
+      expect_attention(in, rule_of(mask));
     }
   }
 }
@@ -133,8 +129,7 @@ TEST_P(Forms, WhatIsNotFiniteAtAMaskedKeyStaysOut) {
       tensor.set(tensor.offset(0, 0, 20, 3), bad);
       GetParam().prepare({&mask, 1}, 1, 1, {})->forward(in.args());
       const auto sound = [&](std::int32_t i) { return !mask(i, 20); };
-      const auto oracle = attention<double>(
-          in, [&](auto, auto, std::int32_t i, std::int32_t j) { return mask(i, j); });
+      const auto oracle = attention<double>(in, rule_of(mask));
       for (std::int32_t i = 0; i < 48; ++i) {
         for (std::int64_t d = 0; d < 16; ++d) {
           const auto n = in.o.offset(0, 0, i, d);

@@ -19,13 +19,7 @@ void check(const std::string& backend, const Problem& problem, const BoolMask& m
                std::to_string(problem.kv_heads) + ", seed " + std::to_string(problem.seed));
   const Inputs in(problem, mask.n_q, mask.n_k);
   forward(in.args(), mask.tiled(tile), backend, {.threads = 2});
-  const MaskOf rule = [&](std::int64_t, std::int64_t, std::int32_t i, std::int32_t j) {
-    return mask(i, j);
-  };
-  const auto oracle = attention<double>(in, rule);
-  const auto plain = attention<float>(in, rule, problem.dtype);
-  expect_close("O", in.o, oracle.o, plain.o);
-  expect_close("LSE", in.lse, oracle.lse, plain.lse);
+  compare_with_fp64(in, rule_of(mask));
 }
 
 class Forward : public testing::TestWithParam<std::string> {};
@@ -114,10 +108,7 @@ TEST_P(Forward, MasksPerBatchAndPerHead) {
       const std::int64_t which = (b_count == 1 ? 0 : b) * h_count + (h_count == 1 ? 0 : h);
       return rules[static_cast<std::size_t>(which)](i, j);
     };
-    const auto oracle = attention<double>(in, rule);
-    const auto plain = attention<float>(in, rule);
-    expect_close("O", in.o, oracle.o, plain.o);
-    expect_close("LSE", in.lse, oracle.lse, plain.lse);
+    compare_with_fp64(in, rule);
   }
 }
 

@@ -166,11 +166,6 @@ inline std::string text(const Problem& p, const BoolMask& mask, TileShape tile) 
          std::to_string(p.kv_heads) + ", seed " + std::to_string(p.seed);
 }
 
-/// One mask for all batches and heads, in the tensors' order.
-inline MaskOf shared_rule(const BoolMask& mask) {
-  return [&mask](std::int64_t, std::int64_t, std::int32_t i, std::int32_t j) { return mask(i, j); };
-}
-
 inline void check_gradients(const RunBackward& run, const Problem& p, const BoolMask& mask,
                             TileShape tile = {}, const PrepareOptions& options = {.threads = 2}) {
   SCOPED_TRACE(text(p, mask, tile));
@@ -178,7 +173,7 @@ inline void check_gradients(const RunBackward& run, const Problem& p, const Bool
   const BlockMask tiled = mask.tiled(tile);
   problem.attend(tiled);
   run(problem, tiled, options);
-  compare_gradients(problem, shared_rule(mask));
+  compare_gradients(problem, rule_of(mask));
 }
 
 /// The caller's tensors are in one order, the mask in another.

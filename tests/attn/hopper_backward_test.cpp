@@ -203,7 +203,7 @@ TEST(HopperBackward, TwoStreamsAtOnce) {
   }
   for (std::size_t s = 0; s < 2; ++s) {
     device[s]->fetch(*problems[s]);
-    compare_gradients(*problems[s], shared_rule(mask));
+    compare_gradients(*problems[s], rule_of(mask));
     ASSERT_EQ(cudaStreamDestroy(streams[s]), cudaSuccess);
   }
 }

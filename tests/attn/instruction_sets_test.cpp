@@ -32,13 +32,7 @@ INSTANTIATE_TEST_SUITE_P(Here, InstructionSet,
 
 void check(const Inputs& in, const BoolMask& mask, TileShape tile) {
   forward(in.args(), mask.tiled(tile), "cpu");
-  const MaskOf rule = [&](std::int64_t, std::int64_t, std::int32_t i, std::int32_t j) {
-    return mask(i, j);
-  };
-  const auto oracle = attention<double>(in, rule);
-  const auto plain = attention<float>(in, rule, in.q.view().dtype);
-  expect_close("O", in.o, oracle.o, plain.o);
-  expect_close("LSE", in.lse, oracle.lse, plain.lse);
+  compare_with_fp64(in, rule_of(mask));
 }
 
 TEST_P(InstructionSet, AgreesWithFp64) {

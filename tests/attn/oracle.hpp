@@ -56,6 +56,11 @@ struct Inputs {
 
 using MaskOf = std::function<bool(std::int64_t b, std::int64_t h, std::int32_t i, std::int32_t j)>;
 
+/// One mask, borrowed, for all batches and heads.
+inline MaskOf rule_of(const BoolMask& mask) {
+  return [&mask](std::int64_t, std::int64_t, std::int32_t i, std::int32_t j) { return mask(i, j); };
+}
+
 /// Attention written out a second time, straight from its definition: in double as the oracle, or,
 /// as the yardstick for rounding, in float with weights and output rounded to `dtype`.
 template <class Real>
@@ -146,6 +151,15 @@ inline void expect_close(const char* what, const Tensor& got, const std::vector<
                            << got.get(static_cast<std::int64_t>(where)) << ", expected "
                            << oracle[where];
   EXPECT_LE(squared_error, 5e-4 * squared + atol * atol) << what << ": NMSE";
+}
+
+/// O and LSE against fp64.
+inline void compare_with_fp64(const Inputs& in, const MaskOf& rule, double o_atol = 1e-6,
+                              double lse_atol = 1e-6) {
+  const auto oracle = attention<double>(in, rule);
+  const auto plain = attention<float>(in, rule, in.q.view().dtype);
+  expect_close("O", in.o, oracle.o, plain.o, o_atol);
+  expect_close("LSE", in.lse, oracle.lse, plain.lse, lse_atol);
 }
 
 /// The rows [b, h, i, :] that hold a NaN or an infinity.

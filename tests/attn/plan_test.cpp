@@ -37,13 +37,7 @@ TEST_P(PlanOf, OrdersLeaveTheTensorsInTheCallersOrder) {
     const Inputs in({.heads = 4, .kv_heads = 2, .head_dim = 40, .dtype = dtype}, 90, 110);
     forward(in.args(), permuted.tiled({16, 24}), GetParam(),
             {.threads = 2, .q_order = q_order, .kv_order = kv_order});
-    const MaskOf rule = [&](std::int64_t, std::int64_t, std::int32_t i, std::int32_t j) {
-      return natural(i, j);
-    };
-    const auto oracle = attention<double>(in, rule);
-    const auto plain = attention<float>(in, rule, dtype);
-    expect_close("O", in.o, oracle.o, plain.o);
-    expect_close("LSE", in.lse, oracle.lse, plain.lse);
+    compare_with_fp64(in, rule_of(natural));
   }
 }
 

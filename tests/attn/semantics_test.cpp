@@ -21,13 +21,7 @@ INSTANTIATE_TEST_SUITE_P(Host, Semantics, testing::ValuesIn(host_backends()),
 /// Runs and compares with the definition: the same rows are NaN or infinite, the others agree.
 void check(const std::string& backend, const Inputs& in, const BoolMask& mask, TileShape tile) {
   forward(in.args(), mask.tiled(tile), backend, {.threads = 2});
-  const MaskOf rule = [&](std::int64_t, std::int64_t, std::int32_t i, std::int32_t j) {
-    return mask(i, j);
-  };
-  const auto oracle = attention<double>(in, rule);
-  const auto plain = attention<float>(in, rule, in.q.view().dtype);
-  expect_close("O", in.o, oracle.o, plain.o);
-  expect_close("LSE", in.lse, oracle.lse, plain.lse);
+  compare_with_fp64(in, rule_of(mask));
 }
 
 TEST_P(Semantics, ARowWithoutKeysGivesZeroAndMinusInfinity) {
