@@ -45,6 +45,13 @@ constexpr const char* kSmallMasks[] = {
     "causal(n={n})",
     "window(n={n},window=16)",
 };
+// With one head: what a row costs that no other is left to hide.
+constexpr const char* kLoneMasks[] = {
+    "causal(n={n})",
+    "window(n={n},window=256)",
+    "longformer(n={n},window=128,globals=64)",
+    "docs(n={n},median=512,seed=1)",
+};
 // Read through a random order as well.
 constexpr const char* kGathered[] = {
     "window(n={n},window=256)",
@@ -97,8 +104,13 @@ class Bench {
   }
 
   BackendCost run() {
-    for (const char* text : kMasks) add(text, options_.n);
-    for (const char* text : kSmallMasks) add(text, std::max(options_.n / kSmaller, 1));
+    for (const char* text : kMasks) add(text, options_.n, options_.setting);
+    for (const char* text : kSmallMasks) {
+      add(text, std::max(options_.n / kSmaller, 1), options_.setting);
+    }
+    Problem lone = options_.setting;
+    lone.batch = lone.heads = lone.kv_heads = 1;
+    for (const char* text : kLoneMasks) add(text, options_.n, lone);
     std::vector<std::function<double()>> arms;
     for (const Subject& subject : subjects_) arms.push_back(timed(*subject.plan, subject));
     for (const Subject& subject : subjects_) {
@@ -114,14 +126,14 @@ class Bench {
     if (options_.on_step) options_.on_step(step);
   }
 
-  [[nodiscard]] double heads() const {
-    return static_cast<double>(options_.setting.batch) * options_.setting.heads;
+  static double heads_of(const Problem& setting) {
+    return static_cast<double>(setting.batch) * setting.heads;
   }
 
-  void add(const char* text, int n) {
+  void add(const char* text, int n, const Problem& setting) {
     const std::string name = sized(text, n);
+    const double heads = heads_of(setting);
     tell(name);
-    const Problem& setting = options_.setting;
     const masks::Mask mask = masks::make(name);
     const auto pattern = mask.pattern.view();
     Operands& operands = tensors_.get(setting, pattern, backend_).operands;
@@ -134,19 +146,19 @@ class Bench {
     attn::PrepareOptions options;
     options.threads = setting.threads;
     Subject subject;
-    subject.point = {.full = heads() * static_cast<double>(built.full_count()),
-                     .partial = heads() * static_cast<double>(built.partial_count()),
-                     .rows = heads() * built.row_tiles()};
+    subject.point = {.full = heads * static_cast<double>(built.full_count()),
+                     .partial = heads * static_cast<double>(built.partial_count()),
+                     .rows = heads * built.row_tiles()};
     const attn::Walk walk = backend_.walk(tile_shape(tile), setting.head_dim);
     subject.walk = cost_point(
         count_walk(pattern, reorder::Ordering::identity(pattern.n_rows, pattern.n_cols), walk),
-        heads());
+        heads);
     subject.operands = &operands;
     subject.plan = backend_.prepare(built, options);
     operands.reserve_workspace(backend_, *subject.plan);
     const auto* const end = std::end(kGathered);
-    const bool large = n == options_.n;
-    if (large && std::find(std::begin(kGathered), end, std::string_view(text)) != end) {
+    const bool whole = n == options_.n && heads == heads_of(options_.setting);
+    if (whole && std::find(std::begin(kGathered), end, std::string_view(text)) != end) {
       std::vector<std::int32_t> order(static_cast<std::size_t>(pattern.n_rows));
       std::iota(order.begin(), order.end(), 0);
       std::mt19937_64 random(setting.seed);
@@ -165,7 +177,7 @@ class Bench {
   }
 
   BackendCost result(const std::vector<std::vector<double>>& samples) const {
-    // Small masks would bend the plane that orderings are judged by.
+    // Small masks and lone heads would bend the plane that orderings are judged by.
     std::vector<CostPoint> points;
     std::vector<CostPoint> walks;
     std::vector<double> gather;
@@ -178,7 +190,8 @@ class Bench {
       points.push_back(subjects_[i].point);
       points.back().ms = ms;
       if (!subjects_[i].through_orders) continue;
-      gather.push_back((fastest_ms(samples[ordered]) - ms) / (heads() * 4 * options_.n));
+      gather.push_back((fastest_ms(samples[ordered]) - ms) /
+                       (heads_of(options_.setting) * 4 * options_.n));
       ++ordered;
     }
     const CostFit fit = fit_costs(points);

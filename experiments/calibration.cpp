@@ -57,6 +57,7 @@ void check(const std::filesystem::path& file, const Calibration& calibration) {
     require(file, place + "call.t_partial", c.call->t_partial);
     require(file, place + "call.t_step", c.call->t_step);
     require(file, place + "call.t_row", c.call->t_row);
+    require(file, place + "call.rows_at_once", c.call->rows_at_once);
   }
 }
 

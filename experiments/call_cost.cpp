@@ -51,13 +51,17 @@ CostPoint cost_point(const WalkCounts& counts, double heads) {
           .partial = all(counts.partial),
           .steps = all(counts.steps),
           .rows = all(counts.rows),
-          .calls = 1};
+          .calls = 1,
+          .heaviest_full = static_cast<double>(counts.heaviest_full),
+          .heaviest_partial = static_cast<double>(counts.heaviest_partial),
+          .heaviest_steps = static_cast<double>(counts.heaviest_steps)};
 }
 
 CallCost fit_calls(std::span<const CostPoint> points, const attn::Walk& walk) {
   std::vector<CostPoint> terms(points.begin(), points.end());
   if (tile_of(walk.part) == tile_of(walk.step)) {
-    for (CostPoint& point : terms) point.steps = 0;  // said already by the parts
+    // Said already by the parts.
+    for (CostPoint& point : terms) point.steps = point.heaviest_steps = 0;
   }
   const CostFit fit = fit_costs(terms);
   return {.part = to_string(tile_of(walk.part)),
@@ -67,6 +71,7 @@ CallCost fit_calls(std::span<const CostPoint> points, const attn::Walk& walk) {
           .t_partial = fit.t_partial,
           .t_step = fit.t_step,
           .t_row = fit.t_row,
+          .rows_at_once = fit.rows_at_once,
           .r2 = fit.r2,
           .worst = fit.worst};
 }
@@ -78,7 +83,8 @@ double predict(const CallCost& cost, const reorder::CsrView& mask,
                     .t_partial = cost.t_partial,
                     .t_step = cost.t_step,
                     .t_row = cost.t_row,
-                    .t_call = cost.t_call};
+                    .t_call = cost.t_call,
+                    .rows_at_once = cost.rows_at_once};
   return fit.predict(cost_point(count_walk(mask, ordering, walk), heads));
 }
 

@@ -14,15 +14,21 @@ namespace experiments {
 
 /// What a forward call takes, by what the backend goes through (attn::Walk):
 ///
-///     ms = t_call + heads · (t_full · full parts + t_partial · partial parts
-///                            + t_step · steps + t_row · rows of steps)
+///     work = heads · (t_full · full parts + t_partial · partial parts
+///                     + t_step · steps + t_row · rows of steps)
 ///
 /// with heads = batch · query heads. A part that is visited costs its products, a step the loading
 /// of its keys whatever of it is needed, a row the reading of Q and the writing of O: the floor
-/// that memory sets. t_call is a launch. Where a backend walks tile by tile, a step is a part.
+/// that memory sets. Where a backend walks tile by tile, a step is a part.
 ///
-/// It counts work and not who does it: with fewer rows of steps than a few for each multiprocessor
-/// or thread, or one row that is longer than another's whole share, a call takes longer.
+/// The work is shared by `rows_at_once` rows that go on side by side, as many as there are
+/// multiprocessors or threads. So no call is through before its heaviest row is, whose own work
+/// counts that many times, and the last row to begin keeps the others waiting:
+///
+///     ms = t_call + max(work · (1 + rows_at_once / (2 · heads · rows)),
+///                       rows_at_once · work of the heaviest row)
+///
+/// where the first bracket is 1 as long as all rows go on at once. t_call is a launch.
 struct CallCost {
   std::string part;  ///< "64x64"
   std::string step;  ///< "192x128"
@@ -31,8 +37,9 @@ struct CallCost {
   double t_partial = 0;
   double t_step = 0;
   double t_row = 0;
-  double r2 = 0;     ///< of the fit
-  double worst = 0;  ///< the largest relative residual of the fit
+  double rows_at_once = 0;  ///< 0 in files from before it: work is shared without a rest
+  double r2 = 0;            ///< of the fit
+  double worst = 0;         ///< the largest relative residual of the fit
 };
 
 template <class T, class Visit>
@@ -45,6 +52,7 @@ void fields(T& c, Visit&& visit) {
   visit("t_partial", c.t_partial);
   visit("t_step", c.t_step);
   visit("t_row", c.t_row);
+  visit("rows_at_once", c.rows_at_once);
   visit("r2", c.r2);
   visit("worst", c.worst);
 }

@@ -3,9 +3,9 @@
 """Pictures of what blockfill measured.
 
     plot.py fit results.jsonl [more.jsonl ...] -o fit.png
-        Occupancy against runtime: a point a mask, measured against what one plane through the
-        counts of all masks says, the residuals below. Prints its coefficients, R² and the worst
-        residual. Counts are those of `walk` in docs/records.md.
+        Occupancy against runtime: a point a mask, measured against what one model of the counts
+        of all masks says, the residuals below. Prints its coefficients, R² and the worst residual.
+        Counts are those of `walk` in docs/records.md.
 
     plot.py maps before.npy after.npy -o maps.png --titles "natural" "peel(8)|rcm"
         Tile maps that `blockfill fill MASK --map FILE.npy` wrote, side by side.
@@ -90,11 +90,9 @@ class Point:
     family: str
     text: str
     counts: tuple  # full and partial parts, steps, rows, the call itself
+    heaviest: tuple  # the same of its heaviest row, or all 0
     ms: float
     natural: bool  # in the order in which it came
-
-    def features(self):
-        return np.array(self.counts)
 
 
 def family_of(mask):
@@ -149,13 +147,19 @@ def points_of(records, statistic):
             walk = r.get("walk")
             if walk:
                 counts = walk[side]
-                steps = 0 if walk["part"] == walk["step"] else counts["steps"]
+                by_tile = walk["part"] == walk["step"]
+                steps = 0 if by_tile else counts["steps"]
                 rows = counts["rows"]
+                heaviest = [counts.get(f"heaviest_{name}", 0)
+                            for name in ("full", "partial", "steps")]
+                if by_tile:
+                    heaviest[2] = 0
             else:  # an older record has tiles alone
                 counts, steps = r[side], 0
-                rows = counts["row_tiles"]
+                rows, heaviest = counts["row_tiles"], [0, 0, 0]
             each = [heads * count for count in (counts["full"], counts["partial"], steps, rows)]
-            return Point(family_of(r["mask"]["name"]), text, (*each, 1), ms, natural)
+            row = (*heaviest, int(sum(heaviest) > 0), 1)
+            return Point(family_of(r["mask"]["name"]), text, (*each, 1), row, ms, natural)
 
         # The natural order is timed beside each pipeline: the median of those is its point.
         same = (p["mask"], p["batch"], p["heads"], p["kv_heads"], p["seed"])
@@ -168,24 +172,85 @@ def points_of(records, statistic):
     return points
 
 
-def fit(points):
-    """Coefficients in ms, none negative, with the least sum of squared relative errors.
+@dataclass
+class Model:
+    """What a call takes by its counts, in ms; call_cost.hpp has it in words."""
+
+    terms: np.ndarray
+    rows_at_once: float = 0
+
+    @staticmethod
+    def shared_out(points, rows_at_once):
+        counts = np.array([p.counts for p in points], dtype=float)
+        rows = counts[:, TERMS.index("row")]
+        # Where all rows go on at once none begins last.
+        lag = np.where(rows > rows_at_once, 1 + rows_at_once / (2 * np.maximum(rows, 1)), 1)
+        counts[:, :-1] *= lag[:, None]
+        return counts
+
+    @staticmethod
+    def heaviest_row(points, rows_at_once):
+        counts = np.array([p.heaviest for p in points], dtype=float)
+        counts[:, :-1] *= rows_at_once
+        return counts
+
+    def predict(self, points):
+        return np.maximum(self.shared_out(points, self.rows_at_once) @ self.terms,
+                          self.heaviest_row(points, self.rows_at_once) @ self.terms)
+
+
+def solve(features):
+    """Coefficients, none negative, that bring the features nearest to 1.
 
     Few unknowns: the best of all subsets whose least-squares solution is non-negative is exact.
     """
-    ms = np.array([p.ms for p in points])
-    features = np.array([p.features() for p in points]) / ms[:, None]
     best, best_error = None, np.inf
     for size in range(len(TERMS), 0, -1):
         for subset in itertools.combinations(range(len(TERMS)), size):
             columns = list(subset)
-            solution, *_ = np.linalg.lstsq(features[:, columns], np.ones(len(ms)), rcond=None)
+            solution, *_ = np.linalg.lstsq(features[:, columns], np.ones(len(features)), rcond=None)
             if (solution < 0).any():
                 continue
             error = np.sum((features[:, columns] @ solution - 1) ** 2)
             if error < best_error - 1e-12:
                 best, best_error = np.zeros(len(TERMS)), error
                 best[columns] = solution
+    return best
+
+
+def fit_with(points, rows_at_once):
+    """With so many rows at once. Which points end with their heaviest row depends on the
+    coefficients: begun with none, and taken from the last solution until it stays."""
+    ms = np.array([p.ms for p in points])[:, None]
+    shared = Model.shared_out(points, rows_at_once)
+    heaviest = Model.heaviest_row(points, rows_at_once)
+    model, ends_with_it = None, np.zeros(len(points), dtype=bool)
+    for _ in range(8):
+        model = Model(solve(np.where(ends_with_it[:, None], heaviest, shared) / ms), rows_at_once)
+        before, ends_with_it = ends_with_it, heaviest @ model.terms > shared @ model.terms
+        if (before == ends_with_it).all():
+            break
+    return model
+
+
+def fit(points, plane=False):
+    """The model with the least sum of squared relative errors, as fit.cpp finds it; `plane`: as if
+    all rows shared all there is."""
+    ms = np.array([p.ms for p in points])
+
+    def error(model):
+        return np.sum((model.predict(points) / ms - 1) ** 2)
+
+    best = fit_with(points, 0)
+    if plane or not any(sum(p.heaviest[:2]) for p in points):
+        return best
+    # Coarsely, then around the best.
+    for factor, steps in ((1.03, range(0, 235)), (1.001, range(-29, 30))):
+        begin = best.rows_at_once or 1
+        for step in steps:
+            model = fit_with(points, begin * factor ** step)
+            if error(model) < error(best) - 1e-12:
+                best = model
     return best
 
 
@@ -210,34 +275,37 @@ def draw_fit(setting, points, excluded, min_ms, out):
     small = [p for p in points if p.family not in excluded and p.ms < min_ms]
     if len(fitted) < 6:
         fail(f"only {len(fitted)} points of at least {min_ms} ms to fit; lower --min-ms")
-    t = fit(fitted)
+    model = fit(fitted)
     measured = np.array([p.ms for p in fitted])
-    model = np.array([p.features() @ t for p in fitted])
-    residual = measured / model - 1
-    r2 = r_squared(measured, model)
+    modelled = model.predict(fitted)
+    residual = measured / modelled - 1
+    r2 = r_squared(measured, modelled)
     worst = fitted[int(np.argmax(np.abs(residual)))]
 
     threads_word = "thread" if threads == 1 else "threads"
     name = f"{backend}, {dtype}, D={head_dim}, tiles of {tile}, {threads} {threads_word}, {machine}"
     # What is 1e-9 of a call and less is not there.
     terms = [f"{term:8} {1e6 * value:.3g} ns" if value < 1e-3 else f"{term:8} {1e3 * value:.3g} µs"
-             for term, value in zip(TERMS, t) if value > 1e-7]
+             for term, value in zip(TERMS, model.terms) if value > 1e-7]
     print(name)
     print(f"  points     {len(fitted)} fitted, {len(small)} below {min_ms:g} ms, "
           f"{len(predicted)} predicted only")
     print("\n".join(f"  t_{term}" for term in terms))
+    if model.rows_at_once:
+        terms.append(f"{model.rows_at_once:.0f} rows at once")
+        print(f"  at once    {model.rows_at_once:.0f} rows")
     print(f"  R²         {r2:.4f}")
     print(f"  worst      {100 * residual[np.argmax(np.abs(residual))]:+.1f} % {worst.text}")
     for p in predicted:
         if p.natural and p.ms >= min_ms:
-            print(f"  predicted  {100 * (p.ms / (p.features() @ t) - 1):+.1f} % {p.text}")
+            print(f"  predicted  {100 * (p.ms / model.predict([p])[0] - 1):+.1f} % {p.text}")
 
     families = sorted({p.family for p in points})
     style = styles(families)
     figure, (top, bottom) = plt.subplots(
         2, 1, figsize=(9.4, 7.4), sharex=True, height_ratios=[3, 1], gridspec_kw={"hspace": 0.08}
     )
-    said = [p.features() @ t for p in points]
+    said = model.predict(points)
     ends = np.array([0.8 * min(min(said), min_ms), 1.25 * max(said)])
     top.plot(ends, ends, color=INK, lw=1.2, zorder=1)
     for p, ms in zip(points, said):

@@ -30,10 +30,12 @@ std::string microseconds(double ms) {
 std::string describe(const CallCost& c) {
   const std::string steps =
       c.step == c.part ? "" : ", " + microseconds(c.t_step) + " a step of " + c.step;
-  return labelled("a call", microseconds(c.t_call) + ", and for each head " +
-                                microseconds(c.t_full) + " a full " + c.part + ", " +
-                                microseconds(c.t_partial) + " a partial one" + steps + ", " +
-                                microseconds(c.t_row) + " a row") +
+  return labelled("a call",
+                  microseconds(c.t_call) + ", and for each head " + microseconds(c.t_full) +
+                      " a full " + c.part + ", " + microseconds(c.t_partial) + " a partial one" +
+                      steps + ", " + microseconds(c.t_row) + " a row" +
+                      (c.rows_at_once > 0 ? "; " + fixed(c.rows_at_once, 0) + " rows go on at once"
+                                          : "")) +
          labelled("fit", "R² " + fixed(c.r2, 4) + ", worst residual " + fixed(100 * c.worst, 1) +
                              "%, for `predict`");
 }

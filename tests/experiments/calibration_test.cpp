@@ -65,6 +65,37 @@ TEST(Fit, IsNeverNegativeAndNamesTheWorst) {
   EXPECT_NEAR(fit_costs(std::vector<CostPoint>{{.full = 5, .ms = 10}}).t_full, 2, 1e-12);
 }
 
+TEST(Fit, FindsHowManyRowsGoOnAtOnce) {
+  const CostFit planted{.t_full = 0.01, .t_row = 0.02, .t_call = 5, .rows_at_once = 100};
+  std::vector<CostPoint> points;
+  for (const double heads : {1.0, 4.0, 16.0, 64.0}) {
+    for (const double heaviest : {20.0, 400.0}) {
+      for (const double rows : {16.0, 96.0}) {
+        points.push_back({.full = heads * (20 * (rows - 1) + heaviest),
+                          .rows = heads * rows,
+                          .calls = 1,
+                          .heaviest_full = heaviest});
+        points.back().ms = planted.predict(points.back());
+      }
+    }
+  }
+  const CostFit fit = fit_costs(points);
+  EXPECT_NEAR(fit.rows_at_once, 100, 0.1) << "it is found in steps of 0.1 %";
+  EXPECT_NEAR(fit.t_full, 0.01, 1e-4);
+  EXPECT_NEAR(fit.t_call, 5, 0.05);
+  EXPECT_LT(fit.worst, 0.001);
+}
+
+TEST(Fit, ACallEndsNoSoonerThanItsHeaviestRow) {
+  const CostFit fit{.t_full = 1, .rows_at_once = 8};
+  // 40 rows of one part, 8 at once: 40 shares and half a row that the last one lags.
+  EXPECT_DOUBLE_EQ(fit.predict({.full = 40, .rows = 40, .heaviest_full = 1}), 44);
+  // The same with a row of ten: it alone takes 80 shares.
+  EXPECT_DOUBLE_EQ(fit.predict({.full = 49, .rows = 40, .heaviest_full = 10}), 80);
+  // Four rows, all at once: nobody waits for a last one.
+  EXPECT_DOUBLE_EQ(fit.predict({.full = 4, .rows = 4, .heaviest_full = 1}), 8);
+}
+
 TEST(CallCost, CountsPartsStepsAndRows) {
   // Rows 0 to 3 see keys 0 to 3, row 4 key 5: of 2 x 2 parts four are full and one is not; of
   // steps of 4 x 2 the first row takes two, the second one.
