@@ -136,7 +136,8 @@ class Measurement {
                                      .algorithm = attn::parse_algorithm(problem_.algorithm),
                                      .q_order = {},
                                      .kv_order = {},
-                                     .backward = backward()};
+                                     .backward = backward(),
+                                     .kernel_tile = kernel_tile()};
 
     const attn::BlockMask& natural = natural_->mask;
     times_.build_natural = natural_->build;
@@ -194,6 +195,10 @@ class Measurement {
 
   [[nodiscard]] bool forward() const { return pass_ != Pass::backward; }
   [[nodiscard]] bool backward() const { return pass_ != Pass::forward; }
+  [[nodiscard]] std::optional<attn::TileShape> kernel_tile() const {
+    if (problem_.kernel_tile.empty()) return std::nullopt;
+    return tile_shape(parse_tile(problem_.kernel_tile));
+  }
   [[nodiscard]] Operands& operands() const { return tensors_->operands; }
   [[nodiscard]] Operands& ordered() const { return tensors_->ordered; }
 

@@ -166,6 +166,7 @@ void validate(const Problem& problem) {
                        ": attention needs sides that are multiples of 8 up to 256");
     }
   }
+  if (!problem.kernel_tile.empty()) (void)parse_tile(problem.kernel_tile);
   (void)parse_dtype(problem.dtype);
   (void)parse_pass(problem.pass);
   require_backend(problem.backend);

@@ -39,6 +39,7 @@ struct SweepConfig {
 ///       "algorithms": ["lists"],          as attn::Algorithm names them
 ///       "pass":       "fwd",              or "bwd", "both"
 ///       "tiles":      ["128x128"],
+///       "kernel_tiles": ["192x64"],       of the forward kernel; the backend's choice without it
 ///       "objectives": ["tiles{128,128}"],
 ///       "budgets":    ["0.3s", "work:1250000000"],   what `auto` may spend
 ///       "cost_models": ["h100.json"],     files of `blockfill calibrate`

@@ -89,6 +89,10 @@ std::vector<Column> columns_for(const std::vector<const Record*>& records) {
       {"algorithm", Align::left, [](const Record& r) { return r.problem.algorithm; }},
       {"pass", Align::left, [](const Record& r) { return r.problem.pass; }},
       {"tile", Align::left, [](const Record& r) { return r.problem.tile; }},
+      {"kernel tile", Align::left,
+       [](const Record& r) {
+         return r.problem.kernel_tile.empty() ? "by mask" : r.problem.kernel_tile;
+       }},
       {"dtype", Align::left, [](const Record& r) { return r.problem.dtype; }},
       {"D", Align::right, [](const Record& r) { return std::to_string(r.problem.head_dim); }},
       {"B", Align::right, [](const Record& r) { return std::to_string(r.problem.batch); }},

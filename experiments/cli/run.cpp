@@ -64,6 +64,11 @@ void add_run(CLI::App& app, Action& action) {
             ->capture_default_str();
         add_ordering_options(command, problem);
         add_attention_options(command, problem);
+        command
+            .add_option("--kernel-tile", problem.kernel_tile,
+                        "Queries x keys that the forward kernel computes in, where the backend has "
+                        "several (default: by the mask)")
+            ->type_name("TILE");
         command.add_option("--repeats", options.repeats.minimum, "Fewest timed rounds")
             ->capture_default_str()
             ->check(whole_within(1, 1000000));

@@ -107,6 +107,13 @@ void check_workspace(const void* workspace, std::size_t bytes, std::size_t neede
   }
 }
 
+void check_kernel_tile(const char* backend, const PrepareOptions& options, TileShape mask_tile) {
+  if (!options.kernel_tile || *options.kernel_tile == mask_tile) return;
+  throw Error(ErrorCode::unsupported,
+              std::string("backend ") + backend + " computes in the mask's own tiles, here " +
+                  to_string(mask_tile) + ", not in " + to_string(*options.kernel_tile));
+}
+
 void check_prepared(bool for_backward) {
   if (!for_backward) {
     fail("the plan was prepared for the forward pass alone: set PrepareOptions::backward");

@@ -29,6 +29,10 @@ void check_workspace(const void* workspace, std::size_t bytes, std::size_t neede
 /// Throws Error{invalid_argument} unless a plan was prepared for the backward pass.
 void check_prepared(bool for_backward);
 
+/// Throws Error{unsupported} when another tile than the mask's is asked for of a backend that
+/// computes in those alone.
+void check_kernel_tile(const char* backend, const PrepareOptions& options, TileShape mask_tile);
+
 /// What attn::validate checks, for a mask that need not be a BlockMask.
 void validate(const ForwardArgs& args, const MaskShape& mask);
 void validate(const BackwardArgs& args, const MaskShape& mask);

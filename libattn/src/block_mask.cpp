@@ -10,14 +10,19 @@
 #include "patterns.hpp"
 
 namespace attn {
+
+std::string to_string(TileShape tile) {
+  return std::to_string(tile.block_m) + "x" + std::to_string(tile.block_n);
+}
+
 namespace {
 
 void check_tile(TileShape tile) {
   const auto allowed = [](std::int32_t edge) { return edge >= 8 && edge <= 256 && edge % 8 == 0; };
   if (!allowed(tile.block_m) || !allowed(tile.block_n)) {
-    throw Error(ErrorCode::invalid_argument,
-                "tile " + std::to_string(tile.block_m) + "x" + std::to_string(tile.block_n) +
-                    " is not allowed: each edge is a multiple of 8 from 8 to 256");
+    throw Error(
+        ErrorCode::invalid_argument,
+        "tile " + to_string(tile) + " is not allowed: each edge is a multiple of 8 from 8 to 256");
   }
 }
 

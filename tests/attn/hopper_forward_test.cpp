@@ -410,6 +410,24 @@ TEST(HopperForward, HeadsInsideRows) {
   }
 }
 
+TEST(HopperForward, KernelTilesAsAskedFor) {
+  const BoolMask mask = random_mask(400, 500, 5);
+  for (const DType dtype : {DType::bf16, DType::f16}) {
+    const Inputs wide({.heads = 2, .head_dim = 128, .dtype = dtype}, 400, 500);
+    run(wide, mask.tiled(), {.kernel_tile = TileShape{128, 128}});
+    compare(wide, rule_of(mask));
+    run(wide, mask.tiled(), {.kernel_tile = TileShape{192, 64}});
+    compare(wide, rule_of(mask));
+    expect_error(ErrorCode::unsupported, "192x128 with " + std::string(to_string(dtype)), [&] {
+      run(wide, mask.tiled(), {.kernel_tile = TileShape{192, 128}});
+    });
+  }
+  expect_error(ErrorCode::unsupported, "no kernel for tiles of 256x64, only for 192x128, 128x128",
+               [&] {
+                 (void)hopper().prepare(mask.tiled(), {.kernel_tile = TileShape{256, 64}});
+               });
+}
+
 TEST(HopperForward, SaysWhatItCannotRun) {
   const BoolMask mask(64, 64, [](auto, auto) { return true; });
   const Inputs odd({.head_dim = 72, .dtype = DType::bf16}, 64, 64);

@@ -63,6 +63,15 @@ TEST_P(PlanOf, OrdersAgreeWithGatheringByHand) {
   }
 }
 
+TEST_P(PlanOf, ComputesInTheMasksTilesAlone) {
+  const BlockMask mask = random_mask(90, 110, 21).tiled({16, 24});
+  const Backend& host = backend(GetParam());
+  EXPECT_NE(host.prepare(mask, {.kernel_tile = TileShape{16, 24}}), nullptr);
+  expect_error(ErrorCode::unsupported, "tiles, here 16x24, not in 64x128", [&] {
+    (void)host.prepare(mask, {.kernel_tile = TileShape{64, 128}});
+  });
+}
+
 TEST_P(PlanOf, RefusesOrdersThatAreNoPermutations) {
   const BlockMask mask = random_mask(4, 5, 1).tiled({8, 8});
   const auto prepare = [&](std::vector<std::int32_t> q, std::vector<std::int32_t> kv) {

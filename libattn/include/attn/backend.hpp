@@ -129,6 +129,12 @@ struct PrepareOptions {
 
   /// Also make ready for Plan::backward, which refuses otherwise.
   bool backward = false;
+
+  /// The tiles, in queries x keys, that the forward kernel computes in; absent: the backend
+  /// chooses by the mask. A backend with one kernel has the mask's own tiles alone. `prepare`
+  /// throws Error{unsupported}, with the tiles there are, where no kernel has these, and `forward`
+  /// where none has them for the tensors' dtype and head_dim.
+  std::optional<TileShape> kernel_tile{};
 };
 
 /// A mask made ready for one backend. Holds all that `forward` and `backward` need, so that a call

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace attn {
@@ -15,6 +16,9 @@ struct TileShape {
 
   friend bool operator==(const TileShape&, const TileShape&) = default;
 };
+
+/// "128x64".
+[[nodiscard]] std::string to_string(TileShape tile);
 
 /// A borrowed CSR pattern of allowed (query, key) pairs: row i allows
 /// `cols[offsets[i] .. offsets[i + 1])`, strictly increasing in [0, n_k).

@@ -75,6 +75,7 @@ class CpuBackend final : public HostBackend {
 
   std::unique_ptr<Plan> prepare(const BlockMask& mask,
                                 const PrepareOptions& options) const override {
+    check_kernel_tile("cpu", options, mask.tile());
     return std::make_unique<FlashPlan>(mask, options);
   }
   std::unique_ptr<Plan> prepare(const SplitMask& mask,

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "allowed.hpp"
+#include "arguments.hpp"
 #include "attn/attention.hpp"
 #include "attn/error.hpp"
 #include "cpu/exact_row.hpp"
@@ -141,6 +142,7 @@ class FormPlan final : public Plan {
         threads_(thread_count(options.threads)),
         q_order_(options.q_order, form_->tiles().n_q(), "q_order") {
     if (options.backward) refuse_backward();
+    check_kernel_tile("cpu", options, form_->tiles().tile());
     if (options.algorithm != Algorithm::lists) {
       throw Error(ErrorCode::unsupported,
                   "split and gathered masks are walked by their lists alone");

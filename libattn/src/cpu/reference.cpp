@@ -75,6 +75,7 @@ class ReferenceBackend final : public HostBackend {
 
   std::unique_ptr<Plan> prepare(const BlockMask& mask,
                                 const PrepareOptions& options) const override {
+    check_kernel_tile("reference", options, mask.tile());
     return std::make_unique<ReferencePlan>(mask, options);
   }
 };

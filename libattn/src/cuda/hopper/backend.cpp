@@ -159,7 +159,7 @@ class HopperBackend final : public Backend {
   }
   static std::string tile_sentence(TileShape tile) {
     return "backend hopper needs mask tiles whose edges are multiples of 64, but they are " +
-           std::to_string(tile.block_m) + "x" + std::to_string(tile.block_n);
+           to_string(tile);
   }
 
   BackendInfo info_{
@@ -182,7 +182,7 @@ HopperPlan::HopperPlan(std::shared_ptr<const hopper::PreparedMask> mask, bool fo
     : mask_(std::move(mask)),
       q_order_(upload_order(options.q_order, mask_->shape.n_q, "q_order")),
       kv_order_(upload_order(options.kv_order, mask_->shape.n_k, "kv_order")),
-      forward_(mask_, q_order_.data(), kv_order_.data(), multiprocessors) {
+      forward_(mask_, q_order_.data(), kv_order_.data(), options.kernel_tile, multiprocessors) {
   if (options.backward) {
     backward_.emplace(mask_, follows, q_order_.data(), kv_order_.data(), multiprocessors);
   }
@@ -190,7 +190,7 @@ HopperPlan::HopperPlan(std::shared_ptr<const hopper::PreparedMask> mask, bool fo
 
 void HopperPlan::forward(const ForwardArgs& args) const {
   validate(args, mask_->shape);
-  if (const auto sentence = hopper::supports_forward(args)) {
+  if (const auto sentence = forward_.supports(args)) {
     throw Error(ErrorCode::unsupported, *sentence);
   }
   if (args.workspace != nullptr) {

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <cmath>
 #include <utility>
+#include <vector>
 
+#include "attn/error.hpp"
 #include "cuda/hopper/kernels.hpp"
 #include "cuda/hopper/operands.hpp"
 #include "cuda/hopper/tensor_map.hpp"
@@ -33,18 +35,39 @@ bool has_kernel(DType dtype, std::int64_t head_dim) {
   });
 }
 
+TileShape tile_of(const Kernel& kernel) {
+  return {kernel.block_m, kernel.block_n};
+}
+
 /// The kernel for a mask, of those that sources.cmake lists for a dtype and head_dim: the first
 /// where nearly every tile is full, the last for all other masks (figures there) and with orders.
-const Kernel& choose_kernel(DType dtype, std::int64_t head_dim, const PreparedMask& mask,
-                            bool orders) {
+/// With a `tile` the one that computes in it. Null: there is none.
+const Kernel* choose_kernel(DType dtype, std::int64_t head_dim, const PreparedMask& mask,
+                            bool orders, std::optional<TileShape> tile) {
   const Kernel* chosen = nullptr;
   for (const Kernel& kernel : kernels()) {
     if (kernel.dtype != dtype || kernel.head_dim != head_dim) continue;
     if (orders && !kernel.gathers) continue;
+    if (tile && *tile != tile_of(kernel)) continue;
     chosen = &kernel;
     if (mask.full_share(kernel.block_m / kQuadrant) >= kMostlyFull) break;
   }
-  return *chosen;
+  return chosen;
+}
+
+/// "128x128, 192x64": the tiles of the kernels that `fits` lets pass.
+template <class Fits>
+std::string tiles_of_kernels(const Fits& fits) {
+  std::vector<std::string> tiles;
+  for (const Kernel& kernel : kernels()) {
+    const std::string tile = to_string(tile_of(kernel));
+    if (fits(kernel) && std::find(tiles.begin(), tiles.end(), tile) == tiles.end()) {
+      tiles.push_back(tile);
+    }
+  }
+  std::string list;
+  for (const std::string& tile : tiles) list += (list.empty() ? "" : ", ") + tile;
+  return list;
 }
 
 /// Where one call keeps what in its workspace.
@@ -134,14 +157,37 @@ std::optional<std::string> supports_forward(const ForwardArgs& args) {
 }
 
 ForwardPlan::ForwardPlan(std::shared_ptr<const PreparedMask> mask, const std::int32_t* q_order,
-                         const std::int32_t* kv_order, int multiprocessors)
+                         const std::int32_t* kv_order, std::optional<TileShape> kernel_tile,
+                         int multiprocessors)
     : mask_(std::move(mask)),
       q_order_(q_order),
       kv_order_(kv_order),
+      kernel_tile_(kernel_tile),
       multiprocessors_(multiprocessors),
       counters_(std::size_t{kCallsInFlight}) {
   check(cudaMemset(counters_.data(), 0, kCallsInFlight * sizeof(Counters)),
         "clearing the counters");
+  const auto computes_in_it = [&](const Kernel& kernel) { return tile_of(kernel) == *kernel_tile; };
+  if (kernel_tile && std::none_of(kernels().begin(), kernels().end(), computes_in_it)) {
+    throw Error(ErrorCode::unsupported, "backend hopper has no kernel for tiles of " +
+                                            to_string(*kernel_tile) + ", only for " +
+                                            tiles_of_kernels([](const Kernel&) { return true; }));
+  }
+}
+
+std::optional<std::string> ForwardPlan::supports(const ForwardArgs& args) const {
+  if (auto sentence = supports_forward(args)) return sentence;
+  const bool orders = q_order_ != nullptr || kv_order_ != nullptr;
+  const DType dtype = args.q.dtype;
+  const std::int64_t head_dim = args.q.width();
+  if (choose_kernel(dtype, head_dim, *mask_, orders, kernel_tile_) != nullptr) return std::nullopt;
+  return "backend hopper has no kernel for tiles of " + to_string(*kernel_tile_) + " with " +
+         std::string(to_string(dtype)) + ", head_dim " + std::to_string(head_dim) +
+         (orders ? " and orders in the call" : "") + ", only for " +
+         tiles_of_kernels([&](const Kernel& kernel) {
+           return kernel.dtype == dtype && kernel.head_dim == head_dim &&
+                  (kernel.gathers || !orders);
+         });
 }
 
 std::size_t ForwardPlan::workspace(const ForwardArgs& args) const {
@@ -165,7 +211,7 @@ void ForwardPlan::run(const ForwardArgs& args) const {
   const auto stream = static_cast<cudaStream_t>(args.stream);
   const MaskShape& shape = mask_->shape;
   const bool orders = q_order_ != nullptr || kv_order_ != nullptr;
-  const Kernel& kernel = choose_kernel(args.q.dtype, args.q.width(), *mask_, orders);
+  const Kernel& kernel = *choose_kernel(args.q.dtype, args.q.width(), *mask_, orders, kernel_tile_);
 
   ForwardParams params{};
   params.counters = counters_.data() + calls_.fetch_add(1) % kCallsInFlight;

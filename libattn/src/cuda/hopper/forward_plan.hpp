@@ -27,9 +27,14 @@ void prepare_forward_kernels();
 
 class ForwardPlan {
  public:
-  /// Orders are device memory of the plan that owns this one, or null.
+  /// Orders are device memory of the plan that owns this one, or null. Throws Error{unsupported}
+  /// where no kernel computes in `kernel_tile`.
   ForwardPlan(std::shared_ptr<const PreparedMask> mask, const std::int32_t* q_order,
-              const std::int32_t* kv_order, int multiprocessors);
+              const std::int32_t* kv_order, std::optional<TileShape> kernel_tile,
+              int multiprocessors);
+
+  /// Nothing when this plan can run these tensors, or a sentence why not.
+  [[nodiscard]] std::optional<std::string> supports(const ForwardArgs& args) const;
 
   [[nodiscard]] std::size_t workspace(const ForwardArgs& args) const;
 
@@ -45,6 +50,7 @@ class ForwardPlan {
   std::shared_ptr<const PreparedMask> mask_;
   const std::int32_t* q_order_;
   const std::int32_t* kv_order_;
+  std::optional<TileShape> kernel_tile_;
   int multiprocessors_;
   cuda::DeviceArray<Counters> counters_;
   mutable std::atomic<std::uint32_t> calls_{0};
