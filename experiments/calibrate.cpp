@@ -47,10 +47,11 @@ constexpr const char* kSmallMasks[] = {
 };
 // With one head: what a row costs that no other is left to hide.
 constexpr const char* kLoneMasks[] = {
-    "causal(n={n})",
     "window(n={n},window=256)",
-    "longformer(n={n},window=128,globals=64)",
     "docs(n={n},median=512,seed=1)",
+    "longformer(n={n},window=128,globals=64)",
+    "longformer(n={n},window=32,dilation=8,globals=16)",
+    "bigbird(n={n},seed=1)",
 };
 // Read through a random order as well.
 constexpr const char* kGathered[] = {

@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -58,8 +59,9 @@ class Unfit(Exception):
 
 # ---------------------------------------------------------------- the peers
 #
-# Each is a class of a name with `prepare(mask, q, k, v, scale)`, which gives a call of q, k, v. The
-# mask is a bool tensor [Nq, Nk] that lives as long as the call: some peers remember its address.
+# Each has a name and `prepare(mask, q, k, v, scale)`, which gives a call of q, k, v. The mask is a
+# bool tensor [Nq, Nk] that lives as long as the call: some peers remember its address. One that
+# takes few masks has `may_take(record)`, so that the others need not be made.
 
 
 class Sdpa:
@@ -78,6 +80,10 @@ class Cudnn:
     """cuDNN without a mask or with its causal switch, for the masks that are just that."""
 
     name = "cudnn"
+
+    def may_take(self, record):
+        n_q, n_k, allowed = (record["mask"][name] for name in ("n_q", "n_k", "nnz"))
+        return allowed == n_q * n_k or n_q == n_k and allowed == n_q * (n_q + 1) // 2
 
     def prepare(self, mask, q, k, v, scale):
         allowed = int(mask.sum())
@@ -251,9 +257,32 @@ class Oracle:
         return largest, squares / norm if norm else 0.0
 
 
-def load_mask(program, record, pipeline, folder):
-    """The mask of a record as a bool tensor, in the order of a pipeline, and the order itself."""
-    problem = record["problem"]
+class Pattern:
+    """A mask as it came or as a pipeline ordered it, on the host: CSR, and the orders."""
+
+    def __init__(self, shape, csr, orders):
+        self.shape, self.csr, self.orders = shape, csr, orders
+
+    def on_device(self):
+        """The mask as a bool tensor; where its rows and its columns stood before."""
+        if self.csr is None:
+            mask = torch.ones(self.shape, dtype=torch.bool, device="cuda")
+        else:
+            starts, columns = (torch.from_numpy(a).cuda().long() for a in self.csr)
+            mask = torch.zeros(self.shape, dtype=torch.bool, device="cuda")
+            mask[torch.repeat_interleave(starts.diff()), columns] = True
+        orders = [torch.from_numpy(order).cuda().long() for order in self.orders]
+        # "order.npy" for one order, "order.cols.npy" and "order.rows.npy" for two.
+        return mask, orders[-1], orders[0]
+
+
+def load_pattern(program, record, pipeline, folder):
+    """The mask of a record in the order of a pipeline."""
+    problem, facts = record["problem"], record["mask"]
+    shape = (facts["n_q"], facts["n_k"])
+    if facts["nnz"] == shape[0] * shape[1]:  # a gigabyte of indices, and no order changes it
+        return Pattern(shape, None, [np.arange(n) for n in reversed(shape)])
+    folder.mkdir(parents=True)
     mask_file, order_file = folder / "mask.npz", folder / "order.npy"
     command = [program, "reorder", problem["mask"], "-p", pipeline, "-t", problem["tile"], "--seed",
                str(problem["seed"]), "--mask-output", str(mask_file), "-o", str(order_file),
@@ -263,26 +292,18 @@ def load_mask(program, record, pipeline, folder):
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode:
         raise Unfit(run.stderr.strip())
-    with np.load(mask_file) as csr:
-        starts, columns, shape = csr["indptr"], csr["indices"], csr["shape"]
-    rows = torch.repeat_interleave(torch.from_numpy(np.diff(starts).astype(np.int64)).cuda())
-    mask = torch.zeros(tuple(int(n) for n in shape), dtype=torch.bool, device="cuda")
-    mask[rows, torch.from_numpy(columns.astype(np.int64)).cuda()] = True
+    with np.load(mask_file) as arrays:
+        csr = arrays["indptr"], arrays["indices"]
     orders = sorted(path for path in json.loads(run.stdout)["files"] if path.endswith(".npy"))
-    indices = [torch.from_numpy(np.load(path).astype(np.int64)).cuda() for path in orders]
-    # "order.npy" for one order, "order.cols.npy" and "order.rows.npy" for two.
-    return mask, indices[-1], indices[0]
+    return Pattern(shape, csr, [np.load(path) for path in orders])
 
 
-def masks_of(program, source, folder):
+def patterns_of(program, source, folder):
     """The mask as it came, and as the record's pipeline ordered it or None."""
-    natural, _, _ = load_mask(program, source, "natural", folder)
-    tell(f"{source['problem']['mask']}: mask loaded")
+    natural = load_pattern(program, source, "natural", folder / "natural")
     if not source["ordering"]["reordered"]:
         return natural, None
-    ordered = load_mask(program, source, source["problem"]["pipeline"], folder)
-    tell(f"    ordered by {source['problem']['pipeline']}")
-    return natural, ordered
+    return natural, load_pattern(program, source, source["problem"]["pipeline"], folder / "ordered")
 
 
 def begun_record(source, peer):
@@ -315,13 +336,25 @@ def record_of(source, peer, tensors, masks, oracle, args):
     times.update(ordering=record["ms"]["ordering"], build_natural=timing([0.0]),
                  prepare_natural=timing([prepared]))
 
-    moved = None
     if reordered:
         permuted, row_order, column_order = reordered
         call_permuted = peer.prepare(permuted, q, k, v, scale)
-        moved = (q[:, :, row_order], k[:, :, column_order], v[:, :, column_order])
+        moved = [torch.empty_like(t) for t in (q, k, v)]
         answer = torch.empty_like(q)
-        answer[:, :, row_order] = call_permuted(*moved)
+        back = row_order.argsort()
+
+        def gather():
+            for tensor, order, there in zip((q, k, v), (row_order, column_order, column_order),
+                                            moved):
+                torch.index_select(tensor, 2, order, out=there)
+
+        gather()
+        output = call_permuted(*moved)
+
+        def scatter():
+            torch.index_select(output, 2, back, out=answer)
+
+        scatter()
         largest, nmse = (max(a, b) for a, b in zip((largest, nmse), oracle.errors(answer)))
 
     wrong = largest > oracle.tolerance or nmse > 5e-4
@@ -333,15 +366,7 @@ def record_of(source, peer, tensors, masks, oracle, args):
     else:
         record["error"] = ""
         times["natural"] = measure(lambda: call(q, k, v), args.repeats, args.min_time)
-        if moved:
-            def gather():
-                return q[:, :, row_order], k[:, :, column_order], v[:, :, column_order]
-
-            output = call_permuted(*moved)
-
-            def scatter():
-                answer[:, :, row_order] = output
-
+        if reordered:
             times["gather"] = measure(gather, args.repeats, args.min_time)
             times["permuted"] = measure(lambda: call_permuted(*moved), args.repeats, args.min_time)
             times["scatter"] = measure(scatter, args.repeats, args.min_time)
@@ -416,17 +441,30 @@ def main():
     tell(f"torch {torch.__version__} imported, {len(sources)} problems")
     absent, kept = set(), []
     torch.set_grad_enabled(False)
-    with tempfile.TemporaryDirectory() as folder, args.results.open("a", encoding="utf-8") as out:
+    with (tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as ahead,
+          args.results.open("a", encoding="utf-8") as out):
+        pending = []
         for source in sources:
             wanted = [peer for peer in peers
-                      if latest.get(begun_record(source, peer)["key"], {}).get("status") != "ok"]
+                      if latest.get(begun_record(source, peer)["key"], {}).get("status") != "ok"
+                      and (not hasattr(peer, "may_take") or peer.may_take(source))]
+            if wanted:
+                pending.append((source, wanted))
+        # The next masks are made while the card measures.
+        loaded = {source["key"]: ahead.submit(patterns_of, args.program, source,
+                                              Path(folder) / str(number))
+                  for number, (source, _) in enumerate(pending)}
+        for source, wanted in pending:
             if absent.issuperset(peer.name for peer in wanted):
                 continue
             try:
-                masks = masks_of(args.program, source, Path(folder))
+                patterns = loaded[source["key"]].result()
             except Unfit as error:
                 print(f"{source['problem']['mask']}: {error}", file=sys.stderr)
                 continue
+            masks = tuple(pattern and pattern.on_device() for pattern in patterns)
+            masks = (masks[0][0], masks[1])
+            tell(f"{source['problem']['mask']}: on the device")
             kept.append(masks)  # to the end: a peer that goes by the address must not meet it again
             tensors = tensors_of(source)
             oracle = Oracle(masks[0], *tensors, scale_of(source), source["problem"]["seed"])

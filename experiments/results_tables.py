@@ -1,0 +1,349 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Fills the tables of docs/results.md from the records of blockfill.
+
+    results_tables.py docs/results.md paper.jsonl peers.jsonl occupancy.jsonl
+
+A table stands between the comments `<!-- table NAME -->` and `<!-- end -->`; what lies between them is
+written anew, with the card, the date and the commit of the records below it. A table for which the files
+hold no record stays as it is and is named. Files may be gzipped; a NAME.md, such as what peers/block.py
+printed, is a table by itself. NAME is one of
+
+    paper DTYPE PASS      the masks of arXiv 2409.15097 at N = 16,384
+    peers HEAD_DIM        other libraries on masks as they come (configs/peers.json)
+    ordered               ... and on masks that an order helps (configs/peers_ordered.json)
+    pays                  when reordering pays (configs/occupancy.json)
+    model                 what the model of a call is off by (configs/imbalance.json)
+"""
+
+import argparse
+import gzip
+import json
+import math
+import re
+import sys
+from pathlib import Path
+
+FIGURES = Path(__file__).parent / "paper" / "figures.json"
+N = 16384
+
+# Rows of the paper's table: what a mask is called, its text, and the ratio that was asked for.
+PAPER_MASKS = [
+    ("packed ALPACA, causal", f"alpaca(n={N})", 20),
+    ("packed ALPACA, input bidirectional", f"alpaca(n={N},mode=bidirectional)", 20),
+    ("Medusa, 3 children, 8 levels", "medusa(s=3,k=8)", 25),
+    ("Medusa, 10 children, 4 levels", "medusa(s=10,k=4)", None),
+    ("Medusa, 8 levels, all ancestors", "medusa(s=3,k=8,sees=ancestors)", None),
+    ("Longformer, windowed", f"longformer_paper(n={N})", 38),
+    ("Longformer, dilated", f"longformer_paper(n={N},dilation=2)", 38),
+    ("Longformer, global tokens as timed", f"longformer_paper(n={N},globals=timed)", 25),
+    ("Longformer, global tokens, whole lines", f"longformer_paper(n={N},globals=fixed)", None),
+    ("random symmetric, second formula", f"rcm_paper(n={N},formula=commented)", 18),
+    ("random symmetric, active formula", f"rcm_paper(n={N})", None),
+    ("causal", f"causal(n={N})", None),
+    ("all ones", f"dense(n={N})", None),
+]
+
+PEER_MASKS = [
+    ("dense", f"dense(n={N})"),
+    ("causal", "peer:causal"),
+    ("window ±128", "peer:window128"),
+    ("causal window 256", "peer:causal_window256"),
+    ("Longformer ±256, 64 globals", "peer:longformer_w256_g64"),
+    ("BigBird", "peer:bigbird_w96_g64_r3"),
+    ("packed samples, mean 270", "peer:alpaca_like_mean270"),
+    ("packed documents, mean 1024", "peer:docs_mean1024"),
+    ("64-node trees", "peer:tree64_packed"),
+    ("windows + sinks", "peer:cdw_sinks"),
+]
+ORDERED_MASKS = [
+    ("Longformer ±128, dilation 8, 16 globals", "peer:longformer_w128_dil8_g16"),
+    ("packed documents, shuffled", "peer:shuffled_docs1024"),
+    ("Longformer of the paper, whole global lines", f"longformer_paper(n={N},globals=fixed)"),
+]
+PEERS = [("cuDNN", "cudnn"), ("Flex", "flex"), ("Flex 64", "flex-64"), ("Flex tuned", "flex-tuned"),
+         ("FLASH", "flex-flash"), ("SDPA + mask", "torch-sdpa")]
+GOALS = {128: 0.65, 64: 0.70}  # geometric means over the masks as they come
+
+
+def read_records(files):
+    """The last record of each key."""
+    latest = {}
+    for file in files:
+        opened = gzip.open if file.suffix == ".gz" else open
+        with opened(file, "rt", encoding="utf-8") as lines:
+            for line in lines:
+                record = json.loads(line)
+                latest[record["key"]] = record
+    return list(latest.values())
+
+
+def chosen(records, **problem):
+    """The measured records whose problem has these values."""
+    defaults = {"algorithm": "lists", "pass": "fwd"}
+    return [r for r in records if r["status"] == "ok" and r["ms"] and all(
+        r["problem"].get(name, defaults.get(name)) == value for name, value in problem.items())]
+
+
+def shown(ms):
+    """Three digits."""
+    if ms is None:
+        return ""
+    return f"{ms:.{max(0, 2 - math.floor(math.log10(ms)))}f}"
+
+
+def times(ratio):
+    return f"{ratio:.1f} ×" if ratio else ""
+
+
+def median(record, part="natural"):
+    timing = record["ms"][part] if record else None
+    return timing["median"] if timing else None
+
+
+def table(heading, rows, left=1):
+    marks = ["---"] * left + ["--:"] * (len(heading) - left)
+    return ["| " + " | ".join(row) + " |" for row in (heading, marks, *rows)]
+
+
+def provenance(records):
+    cards = sorted({r["environment"]["gpu"] for r in records})
+    days = sorted({r["time"][:10] for r in records})
+    commits = sorted({r["environment"]["commit"] for r in records})
+    return (f"One {', '.join(cards)}, {' to '.join(dict.fromkeys((days[0], days[-1])))}, commit "
+            f"{', '.join(f'`{c}`' for c in commits)}; {len(records)} records, each compared with fp64 "
+            "and found right.")
+
+
+# ---------------------------------------------------------------- the tables
+
+
+def short(mask):
+    """A mask's text without the size that all have."""
+    return f"`{mask.replace(f'n={N},', '').replace(f'(n={N})', '')}`"
+
+
+def paper_figures():
+    """(mask, pass) → the paper's FA over its own arm, on its main card."""
+    ratios = {}
+    for figure in json.loads(FIGURES.read_text(encoding="utf-8"))["tables"]:
+        if figure["gpu"] != "RTX 3060":
+            continue
+        for row in figure["rows"]:
+            arms = [row[name] for name in ("bbm_rcm", "bbm_dense", "bbm") if name in row]
+            if arms and "fa" in row:
+                ratios[row["mask"], figure["pass"]] = row["fa"] / arms[0]
+    return ratios
+
+
+def paper(records, dtype, passes):
+    all_of_it = chosen(records, dtype=dtype, batch=4, heads=32, head_dim=64, scale=0.5,
+                       **{"pass": passes})
+    used, rows, paper_ratio = [], [], paper_figures()
+
+    def arm(mask, backend="hopper", **problem):
+        found = chosen(all_of_it, mask=mask, backend=backend, **problem)
+        used.extend(found)
+        return found[-1] if found else None
+
+    for name, mask, goal in PAPER_MASKS:
+        causal = mask.startswith(("alpaca", "medusa", "causal"))
+        baselines = [arm(f"causal(n={N})" if causal else f"dense(n={N})", **way)
+                     for way in ({"algorithm": "lists"}, {"algorithm": "dense"},
+                                 {"backend": "cudnn"})]
+        flash = min((median(b) for b in baselines if b), default=None)
+        naive, bbm, dense_bbm = (median(arm(mask, algorithm=a, pipeline="natural"))
+                                 for a in ("naive", "bbm", "dense_bbm"))
+        rcm = arm(mask, algorithm="bbm", pipeline="rcm")
+        bbm_rcm = median(rcm, "permuted") if rcm and rcm["ordering"]["reordered"] else None
+        lists = arm(mask, algorithm="lists")
+        if not flash or not lists:
+            continue
+        moved, alone = lists["permuted_call_ms"], median(lists, "permuted")
+        natural = median(lists)
+        least = min(t for t in (natural, moved) if t)
+        told = [shown(t) for t in (natural, moved)]
+        told[0 if least == natural else 1] = f"**{shown(least)}**"
+        best = flash / least
+        asked = times(goal)
+        if goal and best < goal:
+            asked += " missed"
+        printed = paper_ratio.get((mask, passes))
+        rows.append([name, *map(shown, (flash, naive, bbm, dense_bbm, bbm_rcm)), *told, shown(alone),
+                     times(best), times(flash / alone) if alone else "", asked, times(printed)])
+    if not rows:
+        return None
+    heading = ["mask", "flash", "naive", "BBM", "dense BBM", "BBM + RCM, alone", "lists",
+               "ordered, with moves", "ordered, alone", "best here", "alone", "asked for",
+               "paper, RTX 3060"]
+    return table(heading, rows) + ["", provenance(unique(used))]
+
+
+def unique(records):
+    return list({r["key"]: r for r in records}.values())
+
+
+def peers(records, head_dim):
+    head_dim = int(head_dim)
+    ours = chosen(records, backend="hopper", head_dim=head_dim, batch=4, dtype="bf16")
+    names = [(title, name) for title, name in PEERS
+             if chosen(records, backend=name, head_dim=head_dim)]
+    rows, used, ratios = [], [], []
+    for title, mask in PEER_MASKS:
+        mine = chosen(ours, mask=mask, pipeline="natural")
+        if not mine:
+            continue
+        here = mine[-1]
+        theirs = []
+        for _, name in names:
+            found = chosen(records, backend=name, mask=mask, head_dim=head_dim, pipeline="natural")
+            used += found[-1:]
+            theirs.append(median(found[-1]) if found else None)
+        used.append(here)
+        known = [t for t in theirs if t]
+        ratio = median(here) / min(known) if known else None
+        if ratio:
+            ratios.append(ratio)
+        best = [f"**{shown(t)}**" if t and t == min(known) else shown(t) for t in theirs]
+        rows.append([title, shown(median(here)), *best, f"{ratio:.2f}" if ratio else ""])
+    if not rows:
+        return None
+    lines = table(["mask", "here", *(title for title, _ in names), "here ÷ best"], rows)
+    if ratios:
+        mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+        goal = GOALS[head_dim]
+        lines += ["", f"Geometric mean of the last column over {len(ratios)} masks: **{mean:.2f}** "
+                  f"(asked for: {goal:.2f}, {'reached' if mean <= goal else 'missed'}); the worst is "
+                  f"{max(ratios):.2f}."]
+    return lines + ["", provenance(unique(used))]
+
+
+def ordered(records):
+    rows, used = [], []
+    for head_dim in (128, 64):
+        for title, mask in ORDERED_MASKS:
+            mine = chosen(records, backend="hopper", head_dim=head_dim, mask=mask, dtype="bf16", batch=4)
+            mine = [r for r in mine if r["permuted_call_ms"] and r["problem"]["pipeline"] != "natural"]
+            theirs = [r for _, name in PEERS for r in
+                      chosen(records, backend=name, head_dim=head_dim, mask=mask)
+                      if r["permuted_call_ms"]]
+            if not mine or not theirs:
+                continue
+            here = mine[-1]
+            as_it_came = min(theirs, key=median)
+            in_order = min(theirs, key=lambda r: r["permuted_call_ms"])
+            called = {name: peer for peer, name in PEERS}
+            moves = median(in_order, "gather") + median(in_order, "scatter")
+            used += [here, *theirs]
+            rows.append([
+                title, str(head_dim), shown(median(here)), f"**{shown(here['permuted_call_ms'])}**",
+                shown(median(here, "permuted")),
+                f"{shown(median(as_it_came))} ({called[as_it_came['problem']['backend']]})",
+                f"{shown(in_order['permuted_call_ms'])} ({called[in_order['problem']['backend']]}, "
+                f"of it {shown(moves)} to move rows)",
+                f"{here['permuted_call_ms'] / median(as_it_came):.2f}",
+                f"{here['permuted_call_ms'] / in_order['permuted_call_ms']:.2f}"])
+    if not rows:
+        return None
+    heading = ["mask", "D", "here, as it came", "here, ordered, with moves", "alone",
+               "best peer, as it came", "best peer, our order, with moves", "here ÷ as it came",
+               "here ÷ our order"]
+    return table(heading, rows) + ["", provenance(unique(used))]
+
+
+def pays(records):
+    rows, used = [], []
+    taken = chosen(records, backend="hopper", head_dim=128, batch=1, heads=32, dtype="bf16",
+                   pipeline="peel(8)|rcm")
+    for record in taken:
+        mask = record["problem"]["mask"]
+        if "|" in mask:
+            continue
+        shuffled = chosen(taken, mask=f"{mask}|shuffle(seed=1)")
+        pair = [record, *shuffled[-1:]]
+        used += pair
+        cells = [short(mask)]
+        for r in pair + [None] * (2 - len(pair)):
+            if r is None:
+                cells += ["", ""]
+            elif not r["permuted_call_ms"]:
+                cells += [shown(median(r)), "–"]
+            else:
+                calls = r["break_even_calls"]
+                cells += [f"{shown(median(r))} → {shown(r['permuted_call_ms'])}",
+                          f"{calls:,}" if calls else "never"]
+        rows.append(cells)
+    if not rows:
+        return None
+    return (table(["mask", "as it comes → reordered, ms", "calls", "shuffled → reordered, ms", "calls"],
+                  rows) + ["", provenance(unique(used))])
+
+
+def model(records):
+    """What the model of a call is off by, with the heaviest row and by the sum of all work alone."""
+    import plot  # needs numpy and matplotlib; the other tables do not
+
+    taken = chosen(records, backend="hopper", dtype="bf16", head_dim=128, batch=1)
+    heads = sorted({r["problem"]["heads"] for r in taken})
+    if len(heads) < 2:
+        return None
+    points = plot.points_of(taken, "median")
+    models = plot.fit(points, plane=True), plot.fit(points)
+    rows = []
+    for mask in dict.fromkeys(r["problem"]["mask"] for r in taken if r["problem"]["heads"] == 1):
+        if f"n={N}" not in mask:
+            continue
+        cells = [short(mask)]
+        for number in heads:
+            found = chosen(taken, mask=mask, heads=number)
+            if not found:
+                cells.append("")
+                continue
+            point = next(p for p in plot.points_of(found[-1:], "median") if p.natural)
+            off = [f"{100 * (m.predict([point])[0] / point.ms - 1):+.0f}" for m in models]
+            cells.append(f"{shown(point.ms)} ({off[0]}, {off[1]} %)")
+        rows.append(cells)
+    lines = table(["mask, ms (sum, model)", *(f"H={n}" for n in heads)], rows)
+    ms = plot.np.array([p.ms for p in points])
+    lines += ["", *table(
+        ["", "full 64×64", "partial", "step", "row", "call", "rows at once", "R²",
+         "median error", "worst"],
+        [[name, *(f"{1e6 * t:.3g} ns" for t in m.terms[:4]), f"{1e3 * m.terms[4]:.1f} µs",
+          f"{m.rows_at_once:.0f}" if m.rows_at_once else "",
+          f"{plot.r_squared(ms, m.predict(points)):.4f}",
+          f"{100 * plot.np.median(abs(ms / m.predict(points) - 1)):.1f} %",
+          f"{100 * max(abs(ms / m.predict(points) - 1)):.0f} %"]
+         for name, m in zip(("sum", "model"), models)])]
+    return lines + ["", provenance(taken)]
+
+
+TABLES = {"paper": paper, "peers": peers, "ordered": ordered, "pays": pays, "model": model}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser.add_argument("page", type=Path, help="the page whose tables are filled")
+    parser.add_argument("results", type=Path, nargs="+", help="results files, also gzipped")
+    args = parser.parse_args()
+    ready = {file.stem: file.read_text(encoding="utf-8").splitlines()
+             for file in args.results if file.suffix == ".md"}
+    records = read_records([file for file in args.results if file.suffix != ".md"])
+
+    def fill(match):
+        name, *arguments = match["name"].split()
+        if name in TABLES:
+            lines = TABLES[name](records, *arguments)
+        else:
+            lines = ready.get(name)
+        if lines is None:
+            print(f"no record for the table '{match['name']}': left as it is", file=sys.stderr)
+            return match[0]
+        return "\n".join([match["begin"], "", *lines, "", match["end"]])
+
+    page = args.page.read_text(encoding="utf-8")
+    pattern = r"(?P<begin><!-- table (?P<name>[^>]*?) -->)\n.*?(?P<end><!-- end -->)"
+    args.page.write_text(re.sub(pattern, fill, page, flags=re.DOTALL), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
