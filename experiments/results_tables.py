@@ -4,13 +4,14 @@
 
     results_tables.py docs/results.md paper.jsonl peers.jsonl occupancy.jsonl
 
-A table stands between the comments `<!-- table NAME -->` and `<!-- end -->`; what lies between them is
-written anew, with the card, the date and the commit of the records below it. A table for which the files
-hold no record stays as it is and is named. Files may be gzipped; a NAME.md, such as what peers/block.py
-printed, is a table by itself. NAME is one of
+A table stands between the comments `<!-- table NAME -->` and `<!-- end -->`; what lies between them
+is written anew, with the card, the date and the commit of the records below it. A table for which
+the files hold no record stays as it is and is named. Files may be gzipped; a NAME.md, such as what
+peers/block.py printed, is a table by itself. NAME is one of
 
     paper DTYPE PASS      the masks of arXiv 2409.15097 at N = 16,384
     peers HEAD_DIM        other libraries on masks as they come (configs/peers.json)
+    brief                 ours against the best of them
     ordered               ... and on masks that an order helps (configs/peers_ordered.json)
     pays                  when reordering pays (configs/occupancy.json)
     model                 what the model of a call is off by (configs/imbalance.json)
@@ -61,8 +62,14 @@ ORDERED_MASKS = [
     ("packed documents, shuffled", "peer:shuffled_docs1024"),
     ("Longformer of the paper, whole global lines", f"longformer_paper(n={N},globals=fixed)"),
 ]
-PEERS = [("cuDNN", "cudnn"), ("Flex", "flex"), ("Flex 64", "flex-64"), ("Flex tuned", "flex-tuned"),
-         ("FLASH", "flex-flash"), ("SDPA + mask", "torch-sdpa")]
+PEERS = [
+    ("cuDNN", "cudnn"),
+    ("Flex", "flex"),
+    ("Flex 64", "flex-64"),
+    ("Flex tuned", "flex-tuned"),
+    ("FLASH", "flex-flash"),
+    ("SDPA + mask", "torch-sdpa"),
+]
 GOALS = {128: 0.65, 64: 0.70}  # geometric means over the masks as they come
 
 
@@ -81,8 +88,15 @@ def read_records(files):
 def chosen(records, **problem):
     """The measured records whose problem has these values."""
     defaults = {"algorithm": "lists", "pass": "fwd"}
-    return [r for r in records if r["status"] == "ok" and r["ms"] and all(
-        r["problem"].get(name, defaults.get(name)) == value for name, value in problem.items())]
+    return [
+        r
+        for r in records
+        if r["status"] == "ok"
+        and r["ms"]
+        and all(
+            r["problem"].get(name, defaults.get(name)) == value for name, value in problem.items()
+        )
+    ]
 
 
 def shown(ms):
@@ -110,9 +124,11 @@ def provenance(records):
     cards = sorted({r["environment"]["gpu"] for r in records})
     days = sorted({r["time"][:10] for r in records})
     commits = sorted({r["environment"]["commit"] for r in records})
-    return (f"One {', '.join(cards)}, {' to '.join(dict.fromkeys((days[0], days[-1])))}, commit "
-            f"{', '.join(f'`{c}`' for c in commits)}; {len(records)} records, each compared with fp64 "
-            "and found right.")
+    return (
+        f"One {', '.join(cards)}, {' to '.join(dict.fromkeys((days[0], days[-1])))}, commit "
+        f"{', '.join(f'`{c}`' for c in commits)}; {len(records)} records, each compared with fp64 "
+        "and found right."
+    )
 
 
 # ---------------------------------------------------------------- the tables
@@ -137,8 +153,9 @@ def paper_figures():
 
 
 def paper(records, dtype, passes):
-    all_of_it = chosen(records, dtype=dtype, batch=4, heads=32, head_dim=64, scale=0.5,
-                       **{"pass": passes})
+    all_of_it = chosen(
+        records, dtype=dtype, batch=4, heads=32, head_dim=64, scale=0.5, **{"pass": passes}
+    )
     used, rows, paper_ratio = [], [], paper_figures()
 
     def arm(mask, backend="hopper", **problem):
@@ -148,12 +165,15 @@ def paper(records, dtype, passes):
 
     for name, mask, goal in PAPER_MASKS:
         causal = mask.startswith(("alpaca", "medusa", "causal"))
-        baselines = [arm(f"causal(n={N})" if causal else f"dense(n={N})", **way)
-                     for way in ({"algorithm": "lists"}, {"algorithm": "dense"},
-                                 {"backend": "cudnn"})]
+        baselines = [
+            arm(f"causal(n={N})" if causal else f"dense(n={N})", **way)
+            for way in ({"algorithm": "lists"}, {"algorithm": "dense"}, {"backend": "cudnn"})
+        ]
         flash = min((median(b) for b in baselines if b), default=None)
-        naive, bbm, dense_bbm = (median(arm(mask, algorithm=a, pipeline="natural"))
-                                 for a in ("naive", "bbm", "dense_bbm"))
+        naive, bbm, dense_bbm = (
+            median(arm(mask, algorithm=a, pipeline="natural"))
+            for a in ("naive", "bbm", "dense_bbm")
+        )
         rcm = arm(mask, algorithm="bbm", pipeline="rcm")
         bbm_rcm = median(rcm, "permuted") if rcm and rcm["ordering"]["reordered"] else None
         lists = arm(mask, algorithm="lists")
@@ -169,13 +189,35 @@ def paper(records, dtype, passes):
         if goal and best < goal:
             asked += " missed"
         printed = paper_ratio.get((mask, passes))
-        rows.append([name, *map(shown, (flash, naive, bbm, dense_bbm, bbm_rcm)), *told, shown(alone),
-                     times(best), times(flash / alone) if alone else "", asked, times(printed)])
+        rows.append(
+            [
+                name,
+                *map(shown, (flash, naive, bbm, dense_bbm, bbm_rcm)),
+                *told,
+                shown(alone),
+                times(best),
+                times(flash / alone) if alone else "",
+                asked,
+                times(printed),
+            ]
+        )
     if not rows:
         return None
-    heading = ["mask", "flash", "naive", "BBM", "dense BBM", "BBM + RCM, alone", "lists",
-               "ordered, with moves", "ordered, alone", "best here", "alone", "asked for",
-               "paper, RTX 3060"]
+    heading = [
+        "mask",
+        "flash",
+        "naive",
+        "BBM",
+        "dense BBM",
+        "BBM + RCM, alone",
+        "lists",
+        "ordered, with moves",
+        "ordered, alone",
+        "best here",
+        "alone",
+        "asked for",
+        "paper, RTX 3060",
+    ]
     return table(heading, rows) + ["", provenance(unique(used))]
 
 
@@ -186,8 +228,9 @@ def unique(records):
 def peers(records, head_dim):
     head_dim = int(head_dim)
     ours = chosen(records, backend="hopper", head_dim=head_dim, batch=4, dtype="bf16")
-    names = [(title, name) for title, name in PEERS
-             if chosen(records, backend=name, head_dim=head_dim)]
+    names = [
+        (title, name) for title, name in PEERS if chosen(records, backend=name, head_dim=head_dim)
+    ]
     rows, used, ratios = [], [], []
     for title, mask in PEER_MASKS:
         mine = chosen(ours, mask=mask, pipeline="natural")
@@ -212,21 +255,67 @@ def peers(records, head_dim):
     if ratios:
         mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
         goal = GOALS[head_dim]
-        lines += ["", f"Geometric mean of the last column over {len(ratios)} masks: **{mean:.2f}** "
-                  f"(asked for: {goal:.2f}, {'reached' if mean <= goal else 'missed'}); the worst is "
-                  f"{max(ratios):.2f}."]
+        lines += [
+            "",
+            f"Geometric mean of the last column over {len(ratios)} masks: **{mean:.2f}** "
+            f"(asked for: {goal:.2f}, {'reached' if mean <= goal else 'missed'}); the worst is "
+            f"{max(ratios):.2f}.",
+        ]
     return lines + ["", provenance(unique(used))]
+
+
+def brief(records):
+    """Ours against the best peer, the ordered masks with moves on either side."""
+    rows, used = [], []
+    for title, mask in PEER_MASKS + ORDERED_MASKS:
+        cells = []
+        for head_dim in (128, 64):
+            mine = chosen(
+                records, backend="hopper", head_dim=head_dim, mask=mask, dtype="bf16", batch=4
+            )
+            theirs = [
+                r
+                for _, name in PEERS
+                for r in chosen(records, backend=name, head_dim=head_dim, mask=mask)
+            ]
+            if not mine or not theirs:
+                cells += ["", "", ""]
+                continue
+            used += [mine[-1], *theirs]
+            here, best = (
+                min(median(r), r["permuted_call_ms"] or math.inf)
+                for r in (
+                    mine[-1],
+                    min(theirs, key=lambda r: min(median(r), r["permuted_call_ms"] or math.inf)),
+                )
+            )
+            cells += [shown(here), shown(best), f"{here / best:.2f}"]
+        if any(cells):
+            rows.append(
+                [title + (", in our order" if (title, mask) in ORDERED_MASKS else ""), *cells]
+            )
+    if not rows:
+        return None
+    heading = ["mask", "D=128, ms", "best peer", "÷", "D=64, ms", "best peer", "÷"]
+    return table(heading, rows) + ["", provenance(unique(used))]
 
 
 def ordered(records):
     rows, used = [], []
     for head_dim in (128, 64):
         for title, mask in ORDERED_MASKS:
-            mine = chosen(records, backend="hopper", head_dim=head_dim, mask=mask, dtype="bf16", batch=4)
-            mine = [r for r in mine if r["permuted_call_ms"] and r["problem"]["pipeline"] != "natural"]
-            theirs = [r for _, name in PEERS for r in
-                      chosen(records, backend=name, head_dim=head_dim, mask=mask)
-                      if r["permuted_call_ms"]]
+            mine = chosen(
+                records, backend="hopper", head_dim=head_dim, mask=mask, dtype="bf16", batch=4
+            )
+            mine = [
+                r for r in mine if r["permuted_call_ms"] and r["problem"]["pipeline"] != "natural"
+            ]
+            theirs = [
+                r
+                for _, name in PEERS
+                for r in chosen(records, backend=name, head_dim=head_dim, mask=mask)
+                if r["permuted_call_ms"]
+            ]
             if not mine or not theirs:
                 continue
             here = mine[-1]
@@ -234,27 +323,49 @@ def ordered(records):
             in_order = min(theirs, key=lambda r: r["permuted_call_ms"])
             called = {name: peer for peer, name in PEERS}
             moves = median(in_order, "gather") + median(in_order, "scatter")
+            names = [called[r["problem"]["backend"]] for r in (as_it_came, in_order)]
             used += [here, *theirs]
-            rows.append([
-                title, str(head_dim), shown(median(here)), f"**{shown(here['permuted_call_ms'])}**",
-                shown(median(here, "permuted")),
-                f"{shown(median(as_it_came))} ({called[as_it_came['problem']['backend']]})",
-                f"{shown(in_order['permuted_call_ms'])} ({called[in_order['problem']['backend']]}, "
-                f"of it {shown(moves)} to move rows)",
-                f"{here['permuted_call_ms'] / median(as_it_came):.2f}",
-                f"{here['permuted_call_ms'] / in_order['permuted_call_ms']:.2f}"])
+            rows.append(
+                [
+                    title,
+                    str(head_dim),
+                    shown(median(here)),
+                    f"**{shown(here['permuted_call_ms'])}**",
+                    shown(median(here, "permuted")),
+                    f"{shown(median(as_it_came))} ({names[0]})",
+                    f"{shown(in_order['permuted_call_ms'])} "
+                    f"({names[1]}, of it {shown(moves)} to move rows)",
+                    f"{here['permuted_call_ms'] / median(as_it_came):.2f}",
+                    f"{here['permuted_call_ms'] / in_order['permuted_call_ms']:.2f}",
+                ]
+            )
     if not rows:
         return None
-    heading = ["mask", "D", "here, as it came", "here, ordered, with moves", "alone",
-               "best peer, as it came", "best peer, our order, with moves", "here ÷ as it came",
-               "here ÷ our order"]
+    heading = [
+        "mask",
+        "D",
+        "here, as it came",
+        "here, ordered, with moves",
+        "alone",
+        "best peer, as it came",
+        "best peer, our order, with moves",
+        "here ÷ as it came",
+        "here ÷ our order",
+    ]
     return table(heading, rows) + ["", provenance(unique(used))]
 
 
 def pays(records):
     rows, used = [], []
-    taken = chosen(records, backend="hopper", head_dim=128, batch=1, heads=32, dtype="bf16",
-                   pipeline="peel(8)|rcm")
+    taken = chosen(
+        records,
+        backend="hopper",
+        head_dim=128,
+        batch=1,
+        heads=32,
+        dtype="bf16",
+        pipeline="peel(8)|rcm",
+    )
     for record in taken:
         mask = record["problem"]["mask"]
         if "|" in mask:
@@ -270,25 +381,31 @@ def pays(records):
                 cells += [shown(median(r)), "–"]
             else:
                 calls = r["break_even_calls"]
-                cells += [f"{shown(median(r))} → {shown(r['permuted_call_ms'])}",
-                          f"{calls:,}" if calls else "never"]
+                cells += [
+                    f"{shown(median(r))} → {shown(r['permuted_call_ms'])}",
+                    f"{calls:,}" if calls else "never",
+                ]
         rows.append(cells)
     if not rows:
         return None
-    return (table(["mask", "as it comes → reordered, ms", "calls", "shuffled → reordered, ms", "calls"],
-                  rows) + ["", provenance(unique(used))])
+    return table(
+        ["mask", "as it comes → reordered, ms", "calls", "shuffled → reordered, ms", "calls"], rows
+    ) + ["", provenance(unique(used))]
 
 
 def model(records):
-    """What the model of a call is off by, with the heaviest row and by the sum of all work alone."""
-    import plot  # needs numpy and matplotlib; the other tables do not
+    """What the model of a call is off by, and what the sum of all work alone is."""
+    # These need numpy and matplotlib; the other tables do not.
+    import numpy as np
+    from plots.model import fit, r_squared
+    from plots.records import points_of
 
     taken = chosen(records, backend="hopper", dtype="bf16", head_dim=128, batch=1)
     heads = sorted({r["problem"]["heads"] for r in taken})
     if len(heads) < 2:
         return None
-    points = plot.points_of(taken, "median")
-    models = plot.fit(points, plane=True), plot.fit(points)
+    points = points_of(taken, "median")
+    models = fit(points, plane=True), fit(points)
     rows = []
     for mask in dict.fromkeys(r["problem"]["mask"] for r in taken if r["problem"]["heads"] == 1):
         if f"n={N}" not in mask:
@@ -299,34 +416,66 @@ def model(records):
             if not found:
                 cells.append("")
                 continue
-            point = next(p for p in plot.points_of(found[-1:], "median") if p.natural)
+            point = next(p for p in points_of(found[-1:], "median") if p.natural)
             off = [f"{100 * (m.predict([point])[0] / point.ms - 1):+.0f}" for m in models]
             cells.append(f"{shown(point.ms)} ({off[0]}, {off[1]} %)")
         rows.append(cells)
     lines = table(["mask, ms (sum, model)", *(f"H={n}" for n in heads)], rows)
-    ms = plot.np.array([p.ms for p in points])
-    lines += ["", *table(
-        ["", "full 64×64", "partial", "step", "row", "call", "rows at once", "R²",
-         "median error", "worst"],
-        [[name, *(f"{1e6 * t:.3g} ns" for t in m.terms[:4]), f"{1e3 * m.terms[4]:.1f} µs",
-          f"{m.rows_at_once:.0f}" if m.rows_at_once else "",
-          f"{plot.r_squared(ms, m.predict(points)):.4f}",
-          f"{100 * plot.np.median(abs(ms / m.predict(points) - 1)):.1f} %",
-          f"{100 * max(abs(ms / m.predict(points) - 1)):.0f} %"]
-         for name, m in zip(("sum", "model"), models)])]
+    ms = np.array([p.ms for p in points])
+    lines += [
+        "",
+        *table(
+            [
+                "",
+                "full 64×64",
+                "partial",
+                "step",
+                "row",
+                "call",
+                "rows at once",
+                "R²",
+                "median error",
+                "worst",
+            ],
+            [
+                [
+                    name,
+                    *(f"{1e6 * t:.3g} ns" for t in m.terms[:4]),
+                    f"{1e3 * m.terms[4]:.1f} µs",
+                    f"{m.rows_at_once:.0f}" if m.rows_at_once else "",
+                    f"{r_squared(ms, m.predict(points)):.4f}",
+                    f"{100 * np.median(abs(ms / m.predict(points) - 1)):.1f} %",
+                    f"{100 * max(abs(ms / m.predict(points) - 1)):.0f} %",
+                ]
+                for name, m in zip(("sum", "model"), models)
+            ],
+        ),
+    ]
     return lines + ["", provenance(taken)]
 
 
-TABLES = {"paper": paper, "peers": peers, "ordered": ordered, "pays": pays, "model": model}
+TABLES = {
+    "paper": paper,
+    "peers": peers,
+    "brief": brief,
+    "ordered": ordered,
+    "pays": pays,
+    "model": model,
+}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
-    parser.add_argument("page", type=Path, help="the page whose tables are filled")
+    parser.add_argument(
+        "page", type=Path, help="the page whose tables are filled: docs/results.md, README.md"
+    )
     parser.add_argument("results", type=Path, nargs="+", help="results files, also gzipped")
     args = parser.parse_args()
-    ready = {file.stem: file.read_text(encoding="utf-8").splitlines()
-             for file in args.results if file.suffix == ".md"}
+    ready = {
+        file.stem: file.read_text(encoding="utf-8").splitlines()
+        for file in args.results
+        if file.suffix == ".md"
+    }
     records = read_records([file for file in args.results if file.suffix != ".md"])
 
     def fill(match):

@@ -321,7 +321,6 @@ def record_of(source, peer, tensors, masks, oracle, args):
     """The peer's record for the problem of `source`, whose mask is `masks[0]` and, in its new
     order with the orders beside it, `masks[1]`."""
     record = begun_record(source, peer)
-    problem = record["problem"]
     q, k, v = tensors
     mask, reordered = masks
     scale = oracle.scale

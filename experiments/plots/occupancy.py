@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator
 
 from plots.model import TERMS, fit, r_squared
 from plots.records import points_of, read_records, setting_of
@@ -76,6 +77,10 @@ def draw_fit(setting, points, excluded, min_ms, out):
             bottom.scatter(ms, 100 * (p.ms / ms - 1), **(kind | {"s": 24}))
     top.set_ylabel("measured, ms a call")
     top.set(xscale="log", yscale="log", xlim=ends)
+    for axis in (top.xaxis, top.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter("")
     top.set_title("Runtime follows what of a mask is visited", pad=22, fontsize=14)
     top.text(0, 1.025, name, transform=top.transAxes, color=QUIET, fontsize=8.5)
     top.text(
