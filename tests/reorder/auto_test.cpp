@@ -115,6 +115,20 @@ TEST(Auto, SaysWhatItSawAndWhyItChose) {
       << nothing_to_gain.choice->reason;
 }
 
+/// Queries see keys behind them, so `staircase` lays both residue classes out from their end.
+TEST(Auto, AnOrderThatCouldDescendRises) {
+  testing::Entries entries;
+  for (std::int32_t i = 0; i < 256; ++i) {
+    for (std::int32_t j = i; j < std::min(256, i + 10); j += 2) entries.emplace_back(i, j);
+  }
+  const auto result = run("auto", Csr::from_entries(256, 256, entries));
+  EXPECT_LT(result.report.after.nonempty, result.report.before.nonempty);
+  std::int32_t falls = 0;
+  for (std::int32_t i = 1; i < 256; ++i)
+    falls += result.ordering.rows[i] < result.ordering.rows[i - 1];
+  EXPECT_EQ(falls, 1);
+}
+
 TEST(Auto, WorkAndSeedAloneDecide) {
   for (const std::uint32_t seed : {1U, 2U}) {
     const Csr mask = testing::random_pattern(300, 300, 2000, seed);
