@@ -5,10 +5,11 @@
 // rate at 10 B H D flops a pair of the 64x64 quadrants that hold anything, and the worst error of
 // sampled gradients against fp64.
 //
-//     hopper_backward_bench [--samples S] [--dim D] [MASK[@PIPELINE]...]
+//     hopper_backward_bench [--samples S] [--dim D] [MASK[@PIPELINE | @@PIPELINE]...]
 //
 // A MASK is a text for masks::make. With a PIPELINE the mask is reordered, the tensors stay in the
-// mask's own order, and the time includes following the permutations.
+// mask's own order, and the time includes following the permutations; after @@ they are in the new
+// order as well.
 #include <algorithm>
 #include <array>
 #include <cmath>

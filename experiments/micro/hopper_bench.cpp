@@ -5,11 +5,12 @@
 // quadrants that it computes, and the worst error of sampled rows against fp64.
 //
 //     hopper_bench [--samples S] [--dim D] [--batch B] [--heads H] [--graph] [--algorithm A]
-//                  [MASK[@PIPELINE]...]
+//                  [MASK[@PIPELINE | @@PIPELINE]...]
 //
 // A MASK is a text for masks::make. With a PIPELINE the mask is reordered, and the tensors stay in
-// the mask's own order: the kernel follows the permutations, and the time includes that. With
-// --graph a sample is a tenth of a CUDA graph of ten calls, as launches bound small masks.
+// the mask's own order: the kernel follows the permutations, and the time includes that; after @@
+// they are in the new order as well. With --graph a sample is a tenth of a CUDA graph of ten calls,
+// as launches bound small masks.
 #include <cuda_runtime_api.h>
 
 #include <algorithm>

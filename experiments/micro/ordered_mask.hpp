@@ -8,21 +8,25 @@
 #include "reorder/pipeline.hpp"
 
 /// A mask as the benchmarks name it, "peer:causal" or "peer:causal@rcm": its text, and behind the @
-/// the pipeline that orders it.
+/// the pipeline that orders it. Behind "@@" the tensors are in that order too, so that nothing is
+/// left to permute.
 class OrderedMask {
  public:
   explicit OrderedMask(const std::string& name)
       : mask_(masks::make(name.substr(0, name.find('@')))) {
     const std::size_t at = name.find('@');
-    reordered_ = at != std::string::npos;
-    if (!reordered_) return;
+    if (at == std::string::npos) return;
+    const bool both = name.compare(at, 2, "@@") == 0;
     const auto registry = reorder::Registry::with_builtins();
-    ordering_ =
-        reorder::Pipeline::parse(name.substr(at + 1), registry).run(mask_.pattern, {}).ordering;
+    ordering_ = reorder::Pipeline::parse(name.substr(at + (both ? 2 : 1)), registry)
+                    .run(mask_.pattern, {})
+                    .ordering;
     permuted_ = reorder::permute(mask_.pattern, ordering_);
+    if (both) mask_.pattern = permuted_;
+    reordered_ = !both;
   }
 
-  /// As it came.
+  /// In the order of the tensors.
   [[nodiscard]] const reorder::Csr& natural() const { return mask_.pattern; }
 
   /// In its order, borrowed.
