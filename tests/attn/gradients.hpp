@@ -5,8 +5,10 @@
 #pragma once
 
 #include <set>
+#include <span>
 
 #include "attn/oracle.hpp"
+#include "attn/orders.hpp"
 
 namespace attn::test {
 
@@ -176,25 +178,13 @@ inline void check_gradients(const RunBackward& run, const Problem& p, const Bool
   compare_gradients(problem, rule_of(mask));
 }
 
-/// The caller's tensors are in one order, the mask in another.
-inline void check_gradient_orders(const RunBackward& run, const Problem& p, const BoolMask& mask,
-                                  TileShape tile = {}, PrepareOptions options = {.threads = 2}) {
-  std::mt19937_64 random(p.seed);
-  const auto shuffled = [&](std::int32_t n) {
-    std::vector<std::int32_t> order(static_cast<std::size_t>(n));
-    for (std::int32_t i = 0; i < n; ++i) order[static_cast<std::size_t>(i)] = i;
-    std::shuffle(order.begin(), order.end(), random);
-    return order;
-  };
-  const auto q_order = shuffled(mask.n_q);
-  const auto kv_order = shuffled(mask.n_k);
-  const auto places = [](const std::vector<std::int32_t>& order) {
-    std::vector<std::int32_t> place(order.size());
-    for (std::size_t i = 0; i < order.size(); ++i) {
-      place[static_cast<std::size_t>(order[i])] = static_cast<std::int32_t>(i);
-    }
-    return place;
-  };
+/// The caller's tensors are in one order, the mask in another: queries, keys, both.
+inline void check_gradients_in_orders(const RunBackward& run, const Problem& p,
+                                      const BoolMask& mask,
+                                      const std::vector<std::int32_t>& q_order,
+                                      const std::vector<std::int32_t>& kv_order,
+                                      TileShape tile = {},
+                                      PrepareOptions options = {.threads = 2}) {
   const auto q_place = places(q_order);
   const auto kv_place = places(kv_order);
   for (const auto& [rows, cols] : {std::pair{true, false}, {false, true}, {true, true}}) {
@@ -212,6 +202,13 @@ inline void check_gradient_orders(const RunBackward& run, const Problem& p, cons
                       by_cols ? kv_place[static_cast<std::size_t>(j)] : j);
         });
   }
+}
+
+inline void check_gradient_orders(const RunBackward& run, const Problem& p, const BoolMask& mask,
+                                  TileShape tile = {},
+                                  const PrepareOptions& options = {.threads = 2}) {
+  check_gradients_in_orders(run, p, mask, shuffled(mask.n_q, p.seed),
+                            shuffled(mask.n_k, p.seed + 1), tile, options);
 }
 
 /// A stack of masks for 2 batches and 4 query heads that share 2 key heads; `batch` and `heads`
@@ -312,16 +309,23 @@ inline void check_gradient_containment(const RunBackward& run, const Problem& p,
     if (std::isnan(bad)) cases.push_back({"K", j, queries, keys, keys});
     cases.push_back({"V", j, queries, keys, {}});
   }
-  const BlockMask tiled = mask.tiled(tile);
+  const BoolMask ordered(mask.n_q, mask.n_k, [&](std::int32_t i, std::int32_t j) {
+    const auto row = [](std::span<const std::int32_t> order, std::int32_t place) {
+      return order.empty() ? place : order[static_cast<std::size_t>(place)];
+    };
+    return mask(row(options.q_order, i), row(options.kv_order, j));
+  });
+  const BlockMask tiled = ordered.tiled(tile);
+  const PrepareOptions orders{.q_order = options.q_order, .kv_order = options.kv_order};
   const Backward sound(p, mask.n_q, mask.n_k);
-  sound.attend(tiled);
-  backward(sound.args(), tiled, "reference");
+  sound.attend(tiled, orders);
+  backward(sound.args(), tiled, "reference", orders);
   for (const auto& [name, row, want_dq, want_dk, want_dv] : cases) {
     SCOPED_TRACE(std::string(name) + " row " + std::to_string(row) + " = " + std::to_string(bad) +
                  ", " + text(p, mask, tile));
     Backward problem(p, mask.n_q, mask.n_k);
     const bool after_forward = std::string(name) == "O" || std::string(name) == "LSE";
-    if (after_forward) problem.attend(tiled);
+    if (after_forward) problem.attend(tiled, orders);
     Tensor& target = std::string(name) == "Q"     ? problem.in.q
                      : std::string(name) == "K"   ? problem.in.k
                      : std::string(name) == "V"   ? problem.in.v
@@ -331,7 +335,7 @@ inline void check_gradient_containment(const RunBackward& run, const Problem& p,
     for (std::int64_t d = 0; d < target.view().width(); d += 3) {
       target.set(target.offset(0, 0, row, d), bad);
     }
-    if (!after_forward) problem.attend(tiled);
+    if (!after_forward) problem.attend(tiled, orders);
     run(problem, tiled, options);
     const auto rows_of = [](const Tensor& tensor) {
       const auto rows = unsound_rows(tensor);

@@ -124,6 +124,22 @@ TEST(HopperBackward, OrdersInsideTheCall) {
   }
 }
 
+/// Rows that are loaded where they lie; of the queries alone, of the keys alone, and with an order
+/// of the other side that is copied.
+TEST(HopperBackward, OrdersInBoxes) {
+  std::uint64_t seed = 700;
+  for (const std::int64_t head_dim : {64, 128}) {
+    for (const DType dtype : {DType::bf16, DType::f16}) {
+      const Problem p{
+          .heads = 2, .kv_heads = 1, .head_dim = head_dim, .dtype = dtype, .seed = seed};
+      const BoolMask mask = block_mask(533, 450, seed++);
+      check_gradients_in_orders(on_device, p, mask, residue_classes(533, 8, 16),
+                                residue_classes(450, 8, 16));
+      check_gradients_in_orders(on_device, p, mask, residue_classes(533, 3), shuffled(450, seed));
+    }
+  }
+}
+
 TEST(HopperBackward, ScalesOfEverySign) {
   for (const float scale : {0.5F, 0.0F, -0.25F, 2.0F}) {
     SCOPED_TRACE(scale);
@@ -140,6 +156,22 @@ TEST(HopperBackward, NonFiniteValuesReachAllowedPairsAlone) {
         check_gradient_containment(on_device, {.head_dim = head_dim, .dtype = dtype, .seed = 3},
                                    bad, {64, 64});
       }
+    }
+  }
+}
+
+TEST(HopperBackward, NonFiniteValuesReachAllowedPairsAloneInOrders) {
+  const auto classes_of_queries = residue_classes(64, 4, 8), any_queries = shuffled(64, 3);
+  const auto classes_of_keys = residue_classes(128, 8, 20), any_keys = shuffled(128, 4);
+  for (const std::int64_t head_dim : {64, 128}) {
+    const Problem p{.head_dim = head_dim, .dtype = DType::bf16, .seed = 3};
+    for (const float bad :
+         {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+      check_gradient_containment(
+          on_device, p, bad, {64, 64},
+          {.threads = 2, .q_order = classes_of_queries, .kv_order = classes_of_keys});
+      check_gradient_containment(on_device, p, bad, {64, 64},
+                                 {.threads = 2, .q_order = any_queries, .kv_order = any_keys});
     }
   }
 }

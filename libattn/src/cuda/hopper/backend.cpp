@@ -13,6 +13,7 @@
 #include "backends.hpp"
 #include "cuda/hopper/algorithms.hpp"
 #include "cuda/hopper/backward_plan.hpp"
+#include "cuda/hopper/device_order.hpp"
 #include "cuda/hopper/forward_plan.hpp"
 #include "cuda/hopper/kernels.hpp"
 #include "cuda/hopper/layout.hpp"
@@ -38,7 +39,7 @@ class HopperPlan final : public Plan {
 
  private:
   std::shared_ptr<const hopper::PreparedMask> mask_;
-  DeviceArray<std::int32_t> q_order_, kv_order_;
+  hopper::DeviceOrder q_order_, kv_order_;
   hopper::ForwardPlan forward_;
   std::optional<hopper::BackwardPlan> backward_;  // when prepared for it
 };
@@ -171,10 +172,10 @@ class HopperBackend final : public Backend {
 };
 
 /// A checked order on the device; nothing for the identity.
-DeviceArray<std::int32_t> upload_order(std::span<const std::int32_t> order, std::int32_t n,
-                                       const char* name) {
+hopper::DeviceOrder upload_order(std::span<const std::int32_t> order, std::int32_t n,
+                                 const char* name) {
   if (!order.empty()) check_permutation(order, n, name);
-  return DeviceArray<std::int32_t>(order);
+  return hopper::DeviceOrder(order);
 }
 
 HopperPlan::HopperPlan(std::shared_ptr<const hopper::PreparedMask> mask, bool follows,
@@ -182,9 +183,9 @@ HopperPlan::HopperPlan(std::shared_ptr<const hopper::PreparedMask> mask, bool fo
     : mask_(std::move(mask)),
       q_order_(upload_order(options.q_order, mask_->shape.n_q, "q_order")),
       kv_order_(upload_order(options.kv_order, mask_->shape.n_k, "kv_order")),
-      forward_(mask_, q_order_.data(), kv_order_.data(), options.kernel_tile, multiprocessors) {
+      forward_(mask_, q_order_, kv_order_, options.kernel_tile, multiprocessors) {
   if (options.backward) {
-    backward_.emplace(mask_, follows, q_order_.data(), kv_order_.data(), multiprocessors);
+    backward_.emplace(mask_, follows, q_order_, kv_order_, multiprocessors);
   }
 }
 

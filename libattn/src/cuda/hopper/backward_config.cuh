@@ -16,6 +16,7 @@
 #pragma once
 
 #include "cuda/hopper/backward_params.hpp"
+#include "cuda/hopper/ordered_rows.cuh"
 #include "cuda/hopper/pipeline.cuh"
 #include "cuda/hopper/ptx.cuh"
 
@@ -54,13 +55,14 @@ struct StepInfo {
 inline constexpr std::uint32_t kOverKeys = 64;
 inline constexpr std::uint32_t kLast = 128;
 
-template <class T, int kDim, int kRing, int kItems>
+template <class T, int kDim, int kRing, int kItems, Rows kFrom>
 struct BackwardConfig {
   using Element = T;
   static constexpr int kHeadDim = kDim;
   static constexpr int kGroups = kBackwardRows / kQuadrant;
   static constexpr int kStages = kRing;
   static constexpr int kItemSlots = kItems;
+  static constexpr Rows kRows = kFrom;
   static constexpr int kThreads = 128 * (kGroups + 1);
 
   // 504 registers a lane of four warps: the kernel is compiled for 168 a thread, and together no
@@ -131,6 +133,22 @@ __device__ __forceinline__ void load_rows(const CUtensorMap& map, std::uint16_t*
   const std::int32_t coordinates[5] = {0, row, 0, head, batch};
   cuda::ptx::cp_async_bulk_tensor(cuda::ptx::space_cluster, cuda::ptx::space_global, destination,
                                   &map, coordinates, &full);
+}
+
+/// Likewise 64 rows of the mask's order, of a tensor of K and V's side or of Q and dO's.
+template <class Config>
+__device__ __forceinline__ void load_tile(const OrderedRows& rows, const OrderedTensor& boxes,
+                                          const CUtensorMap& map, std::uint16_t* destination,
+                                          std::uint64_t& full, std::int32_t row, std::int32_t head,
+                                          std::int32_t batch) {
+  if constexpr (Config::kRows == Rows::in_boxes) {
+    if (rows.blocks != nullptr) {
+      load_ordered<Config::kPanels, 1>(rows, boxes, row / kQuadrant, destination,
+                                       kQuadrant * kPanel, full, head, batch, 0);
+      return;
+    }
+  }
+  load_rows(map, destination, full, row, head, batch);
 }
 
 }  // namespace attn::hopper

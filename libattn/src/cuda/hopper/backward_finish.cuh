@@ -21,19 +21,19 @@ class GradientRedo {
   /// Row i of the mask (over rows: a query of dQ; over keys: a key of dK and dV) for this head.
   __device__ void check(std::int32_t batch, std::int32_t head, std::int32_t i) {
     const Written& to1 = kOverKeys ? p_.dk : p_.dq;
-    const std::int64_t row = to1.order == nullptr ? i : to1.order[i];
-    std::uint16_t* const out1 = place(to1, batch, head, row);
-    std::uint16_t* const out2 = kOverKeys ? place(p_.dv, batch, head, row) : out1;
+    const std::int64_t row = place(to1, i);
+    std::uint16_t* const out1 = written(to1, batch, head, row);
+    std::uint16_t* const out2 = kOverKeys ? written(p_.dv, batch, head, row) : out1;
     bool finite = true;
     for (int d = lane_; d < kDim; d += 32) {
       finite &= isfinite(to_float<T>(out1[d])) && isfinite(to_float<T>(out2[d]));
     }
     if (__all_sync(kAll, finite)) return;
 
-    a1_ = kOverKeys ? row_of(p_.k, p_.k_strides, batch, head, i)
-                    : row_of(p_.q, p_.q_strides, batch, head, i);
-    a2_ = kOverKeys ? row_of(p_.v, p_.v_strides, batch, head, i)
-                    : row_of(p_.d_o, p_.d_o_strides, batch, head, i);
+    a1_ = kOverKeys ? row_of(p_.k, p_.k_strides, batch, head, row)
+                    : row_of(p_.q, p_.q_strides, batch, head, row);
+    a2_ = kOverKeys ? row_of(p_.v, p_.v_strides, batch, head, row)
+                    : row_of(p_.d_o, p_.d_o_strides, batch, head, row);
     for (int c = 0; c < kColumns; ++c) sum1_[c] = sum2_[c] = 0;
     if constexpr (kOverKeys) {
       for (std::int32_t h = head * p_.group; h < (head + 1) * p_.group; ++h) {
@@ -53,8 +53,12 @@ class GradientRedo {
   static constexpr unsigned kAll = 0xFFFFFFFFU;
   static constexpr int kColumns = kDim / 32;
 
-  static __device__ std::uint16_t* place(const Written& to, std::int32_t batch, std::int32_t head,
-                                         std::int64_t row) {
+  /// Where row i of the mask stands on this side.
+  static __device__ std::int64_t place(const Written& side, std::int64_t i) {
+    return side.order == nullptr ? i : side.order[i];
+  }
+  static __device__ std::uint16_t* written(const Written& to, std::int32_t batch, std::int32_t head,
+                                           std::int64_t row) {
     return static_cast<std::uint16_t*>(to.data) + batch * to.strides.batch +
            head * to.strides.head + row * to.strides.row;
   }
@@ -96,7 +100,8 @@ class GradientRedo {
         const std::uint32_t state = quadrant(tile.key, group, j / kQuadrant);
         const bool allowed =
             key < p_.n_k && (state == kFull || (state == kPartial && bit(strip, i % kQuadrant, j)));
-        add(k + key * p_.k_strides.row, v + key * p_.v_strides.row, stat, allowed);
+        const std::int64_t at = allowed ? place(p_.dk, key) : 0;
+        add(k + at * p_.k_strides.row, v + at * p_.v_strides.row, stat, allowed);
       }
     }
   }
@@ -116,7 +121,8 @@ class GradientRedo {
         const std::int64_t query = first + j;
         const bool allowed =
             query < p_.n_q && (state == kFull || (state == kPartial && bit(strip.bits, j, key)));
-        add(q + query * p_.q_strides.row, d_o + query * p_.d_o_strides.row, stats + query, allowed);
+        const std::int64_t at = allowed ? place(p_.dq, query) : 0;
+        add(q + at * p_.q_strides.row, d_o + at * p_.d_o_strides.row, stats + query, allowed);
       }
     }
   }

@@ -91,12 +91,13 @@ class BackwardItemLoader {
     std::uint64_t& full = shared_.item_full[turn_.slot];
     arrive_expecting(full, 2 * Config::kGroups * Config::kTileBytes);
     const bool keys = item.over_keys();
+    const OrderedRows& rows = keys ? p_.kv_rows : p_.q_rows;
     for (int g = 0; g < Config::kGroups; ++g) {
       const std::int32_t row = item.row_tile * kBackwardRows + g * kQuadrant;
-      load_rows(keys ? p_.k_map : p_.q_map, shared_.a1[turn_.slot][g], full, row, item.head,
-                item.batch);
-      load_rows(keys ? p_.v_map : p_.d_o_map, shared_.a2[turn_.slot][g], full, row, item.head,
-                item.batch);
+      load_tile<Config>(rows, keys ? p_.k_boxes : p_.q_boxes, keys ? p_.k_map : p_.q_map,
+                        shared_.a1[turn_.slot][g], full, row, item.head, item.batch);
+      load_tile<Config>(rows, keys ? p_.v_boxes : p_.d_o_boxes, keys ? p_.v_map : p_.d_o_map,
+                        shared_.a2[turn_.slot][g], full, row, item.head, item.batch);
     }
   }
 

@@ -12,14 +12,21 @@ namespace attn::hopper {
 
 template <class T, int kDim>
 struct BackwardKernels {
-  using Config = BackwardConfig<T, kDim, kDim == 64 ? 6 : 3, 2>;
+  template <Rows kRows>
+  using Config = BackwardConfig<T, kDim, kDim == 64 ? 6 : 3, 2, kRows>;
 
-  static constexpr int kShared = static_cast<int>(sizeof(BackwardStorage<Config>)) + 1024;
+  static constexpr int kShared =
+      static_cast<int>(sizeof(BackwardStorage<Config<Rows::stand>>)) + 1024;
   static_assert(kShared <= 232448, "a CTA of sm_90 has 227 KiB of shared memory");
 
   static cudaError_t prepare() {
-    return cudaFuncSetAttribute(backward_kernel<Config>,
-                                cudaFuncAttributeMaxDynamicSharedMemorySize, kShared);
+    for (auto* const kernel :
+         {backward_kernel<Config<Rows::stand>>, backward_kernel<Config<Rows::in_boxes>>}) {
+      const cudaError_t error =
+          cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kShared);
+      if (error != cudaSuccess) return error;
+    }
+    return cudaSuccess;
   }
 
   static cudaError_t launch(const BackwardParams& p, int ctas, cudaStream_t stream) {
@@ -29,7 +36,10 @@ struct BackwardKernels {
         <<<dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(pairs)), kPrepareThreads, 0,
            stream>>>(p);
     if (p.schedule.work_count != 0) {
-      backward_kernel<Config><<<ctas, Config::kThreads, kShared, stream>>>(p);
+      auto* const kernel = p.q_rows.blocks != nullptr || p.kv_rows.blocks != nullptr
+                               ? backward_kernel<Config<Rows::in_boxes>>
+                               : backward_kernel<Config<Rows::stand>>;
+      kernel<<<ctas, Config<Rows::stand>::kThreads, kShared, stream>>>(p);
     }
     finish_backward_kernel<T, kDim><<<ctas, kFinishThreads, 0, stream>>>(p);
     return cudaGetLastError();

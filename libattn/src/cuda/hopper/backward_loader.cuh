@@ -67,10 +67,10 @@ class BackwardLoader {
         const std::int32_t first_key = key_tile(now.x) * kStripKeys + c * kQuadrant;
         std::uint64_t& full = shared_.step_full[turn_.slot];
         arrive_expecting(full, 2 * Config::kTileBytes);
-        load_rows(p_.k_map, shared_.b1[turn_.slot], full, first_key, item.head / p_.group,
-                  item.batch);
-        load_rows(p_.v_map, shared_.b2[turn_.slot], full, first_key, item.head / p_.group,
-                  item.batch);
+        load_tile<Config>(p_.kv_rows, p_.k_boxes, p_.k_map, shared_.b1[turn_.slot], full, first_key,
+                          item.head / p_.group, item.batch);
+        load_tile<Config>(p_.kv_rows, p_.v_boxes, p_.v_map, shared_.b2[turn_.slot], full, first_key,
+                          item.head / p_.group, item.batch);
         close_step();
       }
     }
@@ -101,13 +101,15 @@ class BackwardLoader {
       constexpr std::uint32_t kStatBytes = kQuadrant * sizeof(float);
       constexpr std::uint32_t kBitBytes = kStripWords * sizeof(std::uint32_t);
       arrive_expecting(full, 2 * Config::kTileBytes + 2 * kStatBytes + (bits_too ? kBitBytes : 0));
-      load_rows(p_.q_map, shared_.b1[turn_.slot], full, row, head, item.batch);
+      load_tile<Config>(p_.q_rows, p_.q_boxes, p_.q_map, shared_.b1[turn_.slot], full, row, head,
+                        item.batch);
       load_bytes(shared_.lse_log2[turn_.slot], p_.lse_log2 + stats + row, kStatBytes, full);
       if (bits_too) {
         load_bytes(shared_.bits[turn_.slot], m.bits + std::int64_t{now.y} * kStripWords, kBitBytes,
                    full);
       }
-      load_rows(p_.d_o_map, shared_.b2[turn_.slot], full, row, head, item.batch);
+      load_tile<Config>(p_.q_rows, p_.d_o_boxes, p_.d_o_map, shared_.b2[turn_.slot], full, row,
+                        head, item.batch);
       load_bytes(shared_.delta[turn_.slot], p_.delta + stats + row, kStatBytes, full);
       close_step();
     }

@@ -48,20 +48,21 @@ struct Written {
 };
 
 struct BackwardParams {
-  CUtensorMap q_map, k_map, v_map, d_o_map;  ///< in the mask's order, in boxes of 64 rows
-  DeviceMask mask;                           ///< in tiles of kBackwardRows queries
+  CUtensorMap q_map, k_map, v_map, d_o_map;            ///< in the mask's order, in boxes of 64 rows
+  OrderedTensor q_boxes, k_boxes, v_boxes, d_o_boxes;  ///< or in the caller's
+  OrderedRows q_rows, kv_rows;
+  DeviceMask mask;  ///< in tiles of kBackwardRows queries
   DeviceColumns columns;
   BackwardSchedule schedule;
   BackwardState* state;
-  const void *q, *k, *v, *d_o;  ///< as the maps see them
+  const void *q, *k, *v, *d_o;  ///< as the caller keeps them
   Strides q_strides, k_strides, v_strides, d_o_strides;
   float* lse_log2;  ///< [batch, heads, padded_q] in the mask's order, +inf where no key is allowed
   float* delta;     ///< likewise, sums of dO * O
   Written dq, dk, dv;
-  const void* o;           ///< as the caller keeps them, and so
-  const void* caller_d_o;  ///< is this
-  const float* lse;        ///< and this
-  Strides o_strides, caller_d_o_strides, lse_strides;
+  const void* o;
+  const float* lse;
+  Strides o_strides, lse_strides;
   std::int32_t batch, heads, group, n_q, n_k;
   std::int32_t padded_q;  ///< n_q, up to whole tiles
   float scale;

@@ -45,55 +45,51 @@ struct Workspace {
   BackwardState* state;
   float* lse_log2;
   float* delta;
-  void *q, *d_o, *k, *v;  ///< in the mask's order; null where it is the caller's
+  void *q, *d_o, *k, *v;  ///< rows that are copied
   std::size_t bytes;
 
-  Workspace(void* memory, const BackwardArgs& args, std::int64_t padded_q, bool orders_q,
-            bool orders_kv) {
+  Workspace(void* memory, const BackwardArgs& args, std::int64_t padded_q,
+            const DeviceOrder& q_order, const DeviceOrder& kv_order) {
     WorkspacePieces pieces(memory);
     const auto stats = static_cast<std::size_t>(args.q.batch() * args.q.heads() * padded_q);
     state = pieces.take<BackwardState>(1);
     lse_log2 = pieces.take<float>(stats);
     delta = pieces.take<float>(stats);
-    const auto copy = [&](const TensorView& tensor, bool ordered) {
-      return pieces.take<std::uint16_t>(ordered ? static_cast<std::size_t>(tensor.elements()) : 0);
+    const auto copy = [&](const TensorView& tensor, const DeviceOrder& order) {
+      return pieces.take<std::uint16_t>(order.copied_elements(tensor));
     };
-    q = copy(args.q, orders_q);
-    d_o = copy(args.d_o, orders_q);
-    k = copy(args.k, orders_kv);
-    v = copy(args.v, orders_kv);
+    q = copy(args.q, q_order);
+    d_o = copy(args.d_o, q_order);
+    k = copy(args.k, kv_order);
+    v = copy(args.v, kv_order);
     bytes = pieces.bytes();
   }
 };
-
-/// The tensor in the mask's order: itself, or a copy at `place`.
-TensorView in_order(const TensorView& tensor, const std::int32_t* order, void* place,
-                    int multiprocessors, cudaStream_t stream) {
-  if (order == nullptr || tensor.elements() == 0) return tensor;
-  const TensorView copy = contiguous(place, tensor.dtype, tensor.shape);
-  check(gather_rows({.source = tensor.data,
-                     .strides = strides_of(tensor),
-                     .order = order,
-                     .destination = place,
-                     .heads = static_cast<std::int32_t>(tensor.heads()),
-                     .rows = static_cast<std::int32_t>(tensor.rows()),
-                     .chunks_per_row = static_cast<std::int32_t>(tensor.width() / 8),
-                     .chunks = tensor.elements() / 8},
-                    multiprocessors, stream),
-        "launching a gather");
-  return copy;
-}
 
 /// Queries, up to whole tiles.
 std::int64_t padded_rows(const BackwardArgs& args) {
   return (args.q.rows() + kBackwardRows - 1) / kBackwardRows * kBackwardRows;
 }
 
-void describe(const TensorView& tensor, CUtensorMap& map, const void*& data, Strides& strides) {
-  data = tensor.data;
-  strides = strides_of(tensor);
-  if (tensor.elements() != 0) map = row_map(tensor, kQuadrant);
-}
+/// A tensor that is read in the mask's order.
+struct Read {
+  const TensorView& tensor;
+  const DeviceOrder& order;
+  void* copies;
+
+  [[nodiscard]] GatherParams gather() const { return order.gather(tensor, copies); }
+
+  void describe(CUtensorMap& map, OrderedTensor& boxes, const void*& data, Strides& strides) const {
+    data = tensor.data;
+    strides = strides_of(tensor);
+    if (tensor.elements() == 0) return;
+    if (order.in_place()) {
+      boxes = order.maps(tensor, copies);
+    } else {
+      map = row_map(order.exists() ? order.copies(tensor, copies) : tensor, kQuadrant);
+    }
+  }
+};
 
 }  // namespace
 
@@ -124,7 +120,7 @@ std::optional<std::string> supports_backward(const BackwardArgs& args) {
 }
 
 BackwardPlan::BackwardPlan(std::shared_ptr<const PreparedMask> mask, bool follows,
-                           const std::int32_t* q_order, const std::int32_t* kv_order,
+                           const DeviceOrder& q_order, const DeviceOrder& kv_order,
                            int multiprocessors)
     : mask_(std::move(mask)),
       q_order_(q_order),
@@ -151,8 +147,8 @@ BackwardPlan::BackwardPlan(std::shared_ptr<const PreparedMask> mask, bool follow
 
 DeviceMask BackwardPlan::rows() const {
   DeviceMask rows = mask_->device_mask(kBackwardRows / kQuadrant, 1, multiprocessors_);
-  rows.q_order = q_order_;
-  rows.kv_order = kv_order_;
+  rows.q_order = q_order_.data();
+  rows.kv_order = kv_order_.data();
   return rows;
 }
 
@@ -218,8 +214,7 @@ BackwardSchedule BackwardPlan::schedule(const BackwardArgs& args) const {
 }
 
 std::size_t BackwardPlan::workspace(const BackwardArgs& args) const {
-  return Workspace(nullptr, args, padded_rows(args), q_order_ != nullptr, kv_order_ != nullptr)
-      .bytes;
+  return Workspace(nullptr, args, padded_rows(args), q_order_, kv_order_).bytes;
 }
 
 void BackwardPlan::run(const BackwardArgs& args) const {
@@ -236,25 +231,29 @@ void BackwardPlan::run(const BackwardArgs& args) const {
   p.scale = args.scale.value_or(1.0F / std::sqrt(static_cast<float>(args.q.width())));
   p.scale_log2 = p.scale * 1.44269504F;
 
-  const Workspace work(args.workspace, args, p.padded_q, q_order_ != nullptr, kv_order_ != nullptr);
+  const Workspace work(args.workspace, args, p.padded_q, q_order_, kv_order_);
   p.state = work.state;
   p.lse_log2 = work.lse_log2;
   p.delta = work.delta;
-  const auto ordered = [&](const TensorView& tensor, const std::int32_t* order, void* place) {
-    return in_order(tensor, order, place, multiprocessors_, stream);
-  };
-  describe(ordered(args.q, q_order_, work.q), p.q_map, p.q, p.q_strides);
-  describe(ordered(args.d_o, q_order_, work.d_o), p.d_o_map, p.d_o, p.d_o_strides);
-  describe(ordered(args.k, kv_order_, work.k), p.k_map, p.k, p.k_strides);
-  describe(ordered(args.v, kv_order_, work.v), p.v_map, p.v, p.v_strides);
+  p.q_rows = q_order_.rows();
+  p.kv_rows = kv_order_.rows();
+  const Read q{args.q, q_order_, work.q};
+  const Read d_o{args.d_o, q_order_, work.d_o};
+  const Read k{args.k, kv_order_, work.k};
+  const Read v{args.v, kv_order_, work.v};
+  check(gather_rows(std::array{q.gather(), d_o.gather(), k.gather(), v.gather()}, multiprocessors_,
+                    stream),
+        "launching the copies of rows");
+  q.describe(p.q_map, p.q_boxes, p.q, p.q_strides);
+  d_o.describe(p.d_o_map, p.d_o_boxes, p.d_o, p.d_o_strides);
+  k.describe(p.k_map, p.k_boxes, p.k, p.k_strides);
+  v.describe(p.v_map, p.v_boxes, p.v, p.v_strides);
 
-  p.dq = {args.dq.data, strides_of(args.dq), q_order_};
-  p.dk = {args.dk.data, strides_of(args.dk), kv_order_};
-  p.dv = {args.dv.data, strides_of(args.dv), kv_order_};
+  p.dq = {args.dq.data, strides_of(args.dq), q_order_.data()};
+  p.dk = {args.dk.data, strides_of(args.dk), kv_order_.data()};
+  p.dv = {args.dv.data, strides_of(args.dv), kv_order_.data()};
   p.o = args.o.data;
   p.o_strides = strides_of(args.o);
-  p.caller_d_o = args.d_o.data;
-  p.caller_d_o_strides = strides_of(args.d_o);
   p.lse = static_cast<const float*>(args.lse.data);
   p.lse_strides = strides_of(args.lse);
 

@@ -12,6 +12,7 @@
 
 #include "attn/backend.hpp"
 #include "cuda/hopper/backward_params.hpp"
+#include "cuda/hopper/device_order.hpp"
 #include "cuda/hopper/prepared_mask.hpp"
 #include "cuda/runtime.hpp"
 
@@ -26,9 +27,9 @@ void prepare_backward_kernels();
 class BackwardPlan {
  public:
   /// `follows`: the mask may be built again under the plan, so its lists are not looked at before a
-  /// call. Orders are device memory of the plan that owns this one, or null.
-  BackwardPlan(std::shared_ptr<const PreparedMask> mask, bool follows, const std::int32_t* q_order,
-               const std::int32_t* kv_order, int multiprocessors);
+  /// call. The orders belong to the plan that owns this one.
+  BackwardPlan(std::shared_ptr<const PreparedMask> mask, bool follows, const DeviceOrder& q_order,
+               const DeviceOrder& kv_order, int multiprocessors);
 
   [[nodiscard]] std::size_t workspace(const BackwardArgs& args) const;
 
@@ -52,8 +53,8 @@ class BackwardPlan {
   [[nodiscard]] DeviceMask rows() const;
 
   std::shared_ptr<const PreparedMask> mask_;
-  const std::int32_t* q_order_;
-  const std::int32_t* kv_order_;
+  const DeviceOrder& q_order_;
+  const DeviceOrder& kv_order_;
   int multiprocessors_;
   Items row_items_, key_items_;
 };

@@ -41,9 +41,8 @@ __global__ void __launch_bounds__(kPrepareThreads)
     const std::int32_t head = pair % p.heads;
     const auto* const o = static_cast<const std::uint16_t*>(p.o) + batch * p.o_strides.batch +
                           head * p.o_strides.head + lane * 8;
-    const auto* const d_o = static_cast<const std::uint16_t*>(p.caller_d_o) +
-                            batch * p.caller_d_o_strides.batch + head * p.caller_d_o_strides.head +
-                            lane * 8;
+    const auto* const d_o = static_cast<const std::uint16_t*>(p.d_o) + batch * p.d_o_strides.batch +
+                            head * p.d_o_strides.head + lane * 8;
     const float* const lse = p.lse + batch * p.lse_strides.batch + head * p.lse_strides.head;
     // All lanes of a warp run equally often: padded_q is a multiple of the rows of a block.
     for (std::int32_t i = static_cast<std::int32_t>(blockIdx.x) * kRows +
@@ -54,7 +53,7 @@ __global__ void __launch_bounds__(kPrepareThreads)
       if (i < p.n_q) {
         const std::int64_t row = p.mask.q_order == nullptr ? i : __ldg(p.mask.q_order + i);
         sum = dot8<T>(__ldg(reinterpret_cast<const uint4*>(o + row * p.o_strides.row)),
-                      __ldg(reinterpret_cast<const uint4*>(d_o + row * p.caller_d_o_strides.row)));
+                      __ldg(reinterpret_cast<const uint4*>(d_o + row * p.d_o_strides.row)));
         if (lane == 0) {
           log = __ldg(lse + row * p.lse_strides.row);
           log = log == -INFINITY ? INFINITY : log * 1.44269504F;

@@ -8,7 +8,8 @@
 
 namespace attn::hopper {
 
-template <class T, int kDim, int kN, int kWarpgroups, int kRing, int kItems, bool kOrders = false>
+template <class T, int kDim, int kN, int kWarpgroups, int kRing, int kItems,
+          Rows kFrom = Rows::stand>
 struct ForwardConfig {
   using Element = T;
   static constexpr int kHeadDim = kDim;
@@ -18,12 +19,12 @@ struct ForwardConfig {
   static constexpr int kStages = kRing;
   static constexpr int kItemSlots = kItems;
   static constexpr bool kOverlapItems = kWarpgroups == 2 || kN == 64;
-  /// Whether orders stand in the call (gather_ahead.cuh). A kernel of its own, because the
-  /// gathering costs the other products 4 to 8 % at head_dim 64, used or not.
-  static constexpr bool kGathers = kOrders;
+  static constexpr Rows kRows = kFrom;
+  static constexpr bool kGathers = kRows == Rows::gathered;
   /// With two warpgroups ptxas has no register to spare for so much as a call.
   static constexpr bool kCanGather = kWarpgroups == 3;
-  using Gathering = ForwardConfig<T, kDim, kN, kWarpgroups, kRing, kItems, true>;
+  template <Rows kOther>
+  using With = ForwardConfig<T, kDim, kN, kWarpgroups, kRing, kItems, kOther>;
   static constexpr int kThreads = 128 * (kWarpgroups + 1);
   static constexpr int kKeyBlocks = kBlockN / kQuadrant;
 
@@ -33,7 +34,7 @@ struct ForwardConfig {
 
   static_assert(kHeadDim % kPanel == 0, "rows of Q, K, V are whole 128-byte panels");
   static_assert(kBlockN == 64 || kBlockN == kStripKeys, "a step is a tile or half of one");
-  static_assert(!kOrders || kWarpgroups == 3, "a kernel that cannot gather is not asked to");
+  static_assert(!kGathers || kCanGather, "a kernel that cannot gather is not asked to");
   static_assert(kWarpgroups == 2 || kWarpgroups == 3, "two or three warpgroups compute");
 };
 

@@ -2,6 +2,7 @@
 #include "cuda/hopper/forward_plan.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <utility>
 #include <vector>
@@ -40,14 +41,14 @@ TileShape tile_of(const Kernel& kernel) {
 }
 
 /// The kernel for a mask, of those that sources.cmake lists for a dtype and head_dim: the first
-/// where nearly every tile is full, the last for all other masks (figures there) and with orders.
-/// With a `tile` the one that computes in it. Null: there is none.
-const Kernel* choose_kernel(DType dtype, std::int64_t head_dim, const PreparedMask& mask,
-                            bool orders, std::optional<TileShape> tile) {
+/// where nearly every tile is full, the last for all other masks (figures there) and where rows are
+/// gathered. With a `tile` the one that computes in it. Null: there is none.
+const Kernel* choose_kernel(DType dtype, std::int64_t head_dim, const PreparedMask& mask, Rows rows,
+                            std::optional<TileShape> tile) {
   const Kernel* chosen = nullptr;
   for (const Kernel& kernel : kernels()) {
     if (kernel.dtype != dtype || kernel.head_dim != head_dim) continue;
-    if (orders && !kernel.gathers) continue;
+    if (rows == Rows::gathered && !kernel.gathers) continue;
     if (tile && *tile != tile_of(kernel)) continue;
     chosen = &kernel;
     if (mask.full_share(kernel.block_m / kQuadrant) >= kMostlyFull) break;
@@ -72,22 +73,23 @@ std::string tiles_of_kernels(const Fits& fits) {
 
 /// Where one call keeps what in its workspace.
 struct Workspace {
-  void *q, *k, *v;      ///< in the mask's order; null where it is the caller's
+  void *q, *k, *v;      ///< rows that are copied; null where none are
   std::uint32_t* done;  ///< GatherPlan's counters, those of Q first
   std::size_t counters;
   std::size_t bytes;
 
-  Workspace(void* memory, const ForwardArgs& args, bool orders_q, bool orders_kv) {
+  Workspace(void* memory, const ForwardArgs& args, const DeviceOrder& q_order,
+            const DeviceOrder& kv_order, Rows rows) {
     WorkspacePieces pieces(memory);
-    const auto copy = [&](const TensorView& tensor, bool ordered) -> void* {
-      if (!ordered) return nullptr;
-      return pieces.take<std::uint16_t>(static_cast<std::size_t>(tensor.elements()));
+    const auto copy = [&](const TensorView& tensor, const DeviceOrder& order) -> void* {
+      const std::size_t elements = order.copied_elements(tensor);
+      return elements == 0 ? nullptr : pieces.take<std::uint16_t>(elements);
     };
-    q = copy(args.q, orders_q);
-    k = copy(args.k, orders_kv);
-    v = copy(args.v, orders_kv);
+    q = copy(args.q, q_order);
+    k = copy(args.k, kv_order);
+    v = copy(args.v, kv_order);
     const std::int64_t heads = args.q.batch() * (args.q.heads() + args.k.heads());
-    counters = orders_q || orders_kv ? static_cast<std::size_t>(heads) : 0;
+    counters = rows == Rows::gathered ? static_cast<std::size_t>(heads) : 0;
     done = pieces.take<std::uint32_t>(counters);
     bytes = pieces.bytes();
   }
@@ -156,12 +158,15 @@ std::optional<std::string> supports_forward(const ForwardArgs& args) {
   return std::nullopt;
 }
 
-ForwardPlan::ForwardPlan(std::shared_ptr<const PreparedMask> mask, const std::int32_t* q_order,
-                         const std::int32_t* kv_order, std::optional<TileShape> kernel_tile,
+ForwardPlan::ForwardPlan(std::shared_ptr<const PreparedMask> mask, const DeviceOrder& q_order,
+                         const DeviceOrder& kv_order, std::optional<TileShape> kernel_tile,
                          int multiprocessors)
     : mask_(std::move(mask)),
       q_order_(q_order),
       kv_order_(kv_order),
+      rows_(q_order.in_place() || kv_order.in_place() ? Rows::in_boxes
+            : q_order.exists() || kv_order.exists()   ? Rows::gathered
+                                                      : Rows::stand),
       kernel_tile_(kernel_tile),
       multiprocessors_(multiprocessors),
       counters_(std::size_t{kCallsInFlight}) {
@@ -177,21 +182,21 @@ ForwardPlan::ForwardPlan(std::shared_ptr<const PreparedMask> mask, const std::in
 
 std::optional<std::string> ForwardPlan::supports(const ForwardArgs& args) const {
   if (auto sentence = supports_forward(args)) return sentence;
-  const bool orders = q_order_ != nullptr || kv_order_ != nullptr;
+  const bool gathered = rows_ == Rows::gathered;
   const DType dtype = args.q.dtype;
   const std::int64_t head_dim = args.q.width();
-  if (choose_kernel(dtype, head_dim, *mask_, orders, kernel_tile_) != nullptr) return std::nullopt;
+  if (choose_kernel(dtype, head_dim, *mask_, rows_, kernel_tile_) != nullptr) return std::nullopt;
   return "backend hopper has no kernel for tiles of " + to_string(*kernel_tile_) + " with " +
          std::string(to_string(dtype)) + ", head_dim " + std::to_string(head_dim) +
-         (orders ? " and orders in the call" : "") + ", only for " +
+         (gathered ? " and orders in the call" : "") + ", only for " +
          tiles_of_kernels([&](const Kernel& kernel) {
            return kernel.dtype == dtype && kernel.head_dim == head_dim &&
-                  (kernel.gathers || !orders);
+                  (kernel.gathers || !gathered);
          });
 }
 
 std::size_t ForwardPlan::workspace(const ForwardArgs& args) const {
-  return Workspace(nullptr, args, q_order_ != nullptr, kv_order_ != nullptr).bytes;
+  return Workspace(nullptr, args, q_order_, kv_order_, rows_).bytes;
 }
 
 void* ForwardPlan::own_workspace(cudaStream_t stream, std::size_t bytes) const {
@@ -210,8 +215,7 @@ void ForwardPlan::run(const ForwardArgs& args) const {
   if (args.q.elements() == 0) return;
   const auto stream = static_cast<cudaStream_t>(args.stream);
   const MaskShape& shape = mask_->shape;
-  const bool orders = q_order_ != nullptr || kv_order_ != nullptr;
-  const Kernel& kernel = *choose_kernel(args.q.dtype, args.q.width(), *mask_, orders, kernel_tile_);
+  const Kernel& kernel = *choose_kernel(args.q.dtype, args.q.width(), *mask_, rows_, kernel_tile_);
 
   ForwardParams params{};
   params.counters = counters_.data() + calls_.fetch_add(1) % kCallsInFlight;
@@ -238,8 +242,8 @@ void ForwardPlan::run(const ForwardArgs& args) const {
       kCacheBytes / std::max<std::int64_t>(cache_per_head, 1), 1, params.repeats));
   const int groups = kernel.block_m / kQuadrant;
   params.mask = mask_->device_mask(groups, params.head_group, multiprocessors_);
-  params.mask.q_order = q_order_;
-  params.mask.kv_order = kv_order_;
+  params.mask.q_order = q_order_.data();
+  params.mask.kv_order = kv_order_.data();
   params.work_count =
       static_cast<std::uint32_t>(params.mask.n_items) * static_cast<std::uint32_t>(params.repeats);
   params.turns = mask_->full_share(groups) >= kTakeTurns;
@@ -253,23 +257,38 @@ void ForwardPlan::run(const ForwardArgs& args) const {
     const std::size_t bytes = workspace(args);
     void* memory = args.workspace;
     if (memory == nullptr && bytes != 0) memory = own_workspace(stream, bytes);
-    const Workspace work(memory, args, q_order_ != nullptr, kv_order_ != nullptr);
-    // Without memory the kernel's loads follow the orders row by row, several times slower.
-    params.gather_q = q_order_ != nullptr && memory == nullptr;
-    params.gather_kv = kv_order_ != nullptr && memory == nullptr;
-    if (orders && memory != nullptr) {
+    const Workspace work(memory, args, q_order_, kv_order_, rows_);
+    const bool has_memory = memory != nullptr || bytes == 0;
+    if (has_memory && rows_ == Rows::gathered) {
       params.gather = plan_gather(work, params, *mask_, groups, args.q.width(), multiprocessors_);
       check(cudaMemsetAsync(work.done, 0, work.counters * sizeof(std::uint32_t), stream),
             "clearing the counters of gathered rows");
     }
-    const auto ordered = [](const TensorView& tensor, void* place) {
-      return place == nullptr ? tensor : contiguous(place, tensor.dtype, tensor.shape);
+    if (has_memory && rows_ == Rows::in_boxes) {
+      params.q_rows = q_order_.rows();
+      params.kv_rows = kv_order_.rows();
+      check(
+          gather_rows(std::array{q_order_.gather(args.q, work.q), kv_order_.gather(args.k, work.k),
+                                 kv_order_.gather(args.v, work.v)},
+                      multiprocessors_, stream),
+          "launching the copies of rows");
+    }
+    // Without memory the kernel's loads follow the orders row by row, several times slower.
+    params.gather_q = q_order_.exists() && !has_memory;
+    params.gather_kv = kv_order_.exists() && !has_memory;
+    const auto describe = [&](const TensorView& tensor, const DeviceOrder& order, void* place,
+                              int box_rows, CUtensorMap& map, OrderedTensor& boxes) {
+      if (order.exists() && !has_memory) {
+        map = tensor_map(tensor, 1);
+      } else if (order.in_place()) {
+        boxes = order.maps(tensor, place);
+      } else {
+        map = tensor_map(order.exists() ? order.copies(tensor, place) : tensor, box_rows);
+      }
     };
-    params.q_map =
-        tensor_map(ordered(args.q, params.gather.q), params.gather_q ? 1 : kernel.block_m);
-    const int key_rows = params.gather_kv ? 1 : kQuadrant;
-    params.k_map = tensor_map(ordered(args.k, params.gather.k), key_rows);
-    params.v_map = tensor_map(ordered(args.v, params.gather.v), key_rows);
+    describe(args.q, q_order_, work.q, kernel.block_m, params.q_map, params.q_boxes);
+    describe(args.k, kv_order_, work.k, kQuadrant, params.k_map, params.k_boxes);
+    describe(args.v, kv_order_, work.v, kQuadrant, params.v_map, params.v_boxes);
   }
   mask_->scan(groups, false, stream);
   check(kernel.launch(params, multiprocessors_, stream), "launching the forward kernels");

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "attn/backend.hpp"
+#include "cuda/hopper/device_order.hpp"
 #include "cuda/hopper/params.hpp"
 #include "cuda/hopper/prepared_mask.hpp"
 #include "cuda/runtime.hpp"
@@ -27,10 +28,10 @@ void prepare_forward_kernels();
 
 class ForwardPlan {
  public:
-  /// Orders are device memory of the plan that owns this one, or null. Throws Error{unsupported}
-  /// where no kernel computes in `kernel_tile`.
-  ForwardPlan(std::shared_ptr<const PreparedMask> mask, const std::int32_t* q_order,
-              const std::int32_t* kv_order, std::optional<TileShape> kernel_tile,
+  /// The orders belong to the plan that owns this one. Throws Error{unsupported} where no kernel
+  /// computes in `kernel_tile`.
+  ForwardPlan(std::shared_ptr<const PreparedMask> mask, const DeviceOrder& q_order,
+              const DeviceOrder& kv_order, std::optional<TileShape> kernel_tile,
               int multiprocessors);
 
   /// Nothing when this plan can run these tensors, or a sentence why not.
@@ -48,8 +49,9 @@ class ForwardPlan {
   [[nodiscard]] void* own_workspace(cudaStream_t stream, std::size_t bytes) const;
 
   std::shared_ptr<const PreparedMask> mask_;
-  const std::int32_t* q_order_;
-  const std::int32_t* kv_order_;
+  const DeviceOrder& q_order_;
+  const DeviceOrder& kv_order_;
+  Rows rows_;
   std::optional<TileShape> kernel_tile_;
   int multiprocessors_;
   cuda::DeviceArray<Counters> counters_;

@@ -24,8 +24,10 @@ struct Kernel {
 
 [[nodiscard]] std::span<const Kernel> kernels();
 
-/// A pass of its own, in front of the backward kernels. The kernels' own loads cannot follow an
-/// order: TMA has no row gather on this architecture, and boxes of one row took 28 ns each (H100).
-[[nodiscard]] cudaError_t gather_rows(const GatherParams& params, int ctas, cudaStream_t stream);
+/// Copies rows of up to kMaxGathers tensors, in front of a kernel whose loads find no box for them:
+/// TMA has no row gather on this architecture, and boxes of one row took 28 ns each (H100).
+[[nodiscard]] cudaError_t gather_rows(std::span<const GatherParams> tensors, int ctas,
+                                      cudaStream_t stream);
+inline constexpr std::size_t kMaxGathers = 4;
 
 }  // namespace attn::hopper

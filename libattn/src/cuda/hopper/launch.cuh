@@ -12,24 +12,42 @@ template <class Config>
 inline constexpr int kSharedBytes = static_cast<int>(sizeof(SharedStorage<Config>)) + 1024;
 
 template <class Config, class Steps>
-cudaError_t prepare_kernels() {
-  if constexpr (Config::kCanGather && !Config::kGathers) {
-    const cudaError_t error = prepare_kernels<typename Config::Gathering, Steps>();
-    if (error != cudaSuccess) return error;
-  }
+cudaError_t prepare_kernel() {
   return cudaFuncSetAttribute(forward_kernel<Config, Steps>,
                               cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes<Config>);
 }
 
 template <class Config, class Steps>
-cudaError_t launch_forward(const ForwardParams& params, int ctas, cudaStream_t stream) {
-  if constexpr (Config::kCanGather && !Config::kGathers) {
-    if (params.gather.ctas != 0) {
-      return launch_forward<typename Config::Gathering, Steps>(params, ctas, stream);
-    }
+cudaError_t prepare_kernels() {
+  cudaError_t error = prepare_kernel<Config, Steps>();
+  if (error != cudaSuccess) return error;
+  error = prepare_kernel<typename Config::template With<Rows::in_boxes>, Steps>();
+  if constexpr (Config::kCanGather) {
+    if (error != cudaSuccess) return error;
+    error = prepare_kernel<typename Config::template With<Rows::gathered>, Steps>();
   }
+  return error;
+}
+
+template <class Config, class Steps>
+cudaError_t launch_kernel(const ForwardParams& params, int ctas, cudaStream_t stream) {
   forward_kernel<Config, Steps><<<ctas, Config::kThreads, kSharedBytes<Config>, stream>>>(params);
   return cudaGetLastError();
+}
+
+template <class Config, class Steps>
+cudaError_t launch_forward(const ForwardParams& params, int ctas, cudaStream_t stream) {
+  if (params.q_rows.blocks != nullptr || params.kv_rows.blocks != nullptr) {
+    using InBoxes = typename Config::template With<Rows::in_boxes>;
+    return launch_kernel<InBoxes, Steps>(params, ctas, stream);
+  }
+  if constexpr (Config::kCanGather) {
+    if (params.gather.ctas != 0) {
+      using Gathered = typename Config::template With<Rows::gathered>;
+      return launch_kernel<Gathered, Steps>(params, ctas, stream);
+    }
+  }
+  return launch_kernel<Config, Steps>(params, ctas, stream);
 }
 
 template <class Config, class Steps>

@@ -6,6 +6,7 @@
 
 #include "cuda/hopper/config.cuh"
 #include "cuda/hopper/gather_ahead.cuh"
+#include "cuda/hopper/ordered_rows.cuh"
 #include "cuda/hopper/pipeline.cuh"
 #include "cuda/hopper/schedule.cuh"
 #include "cuda/hopper/steps.cuh"
@@ -89,7 +90,7 @@ class Loader {
         wait(shared_.k_empty[k_turn_.slot], k_turn_.parity ^ 1);
         std::uint32_t strips = 0;
         if (lane_ == 0) strips = describe_step(load, opens);
-        load_kv(p_.k_map, shared_.k[k_turn_.slot], shared_.k_full[k_turn_.slot], load,
+        load_kv(p_.k_map, p_.k_boxes, shared_.k[k_turn_.slot], shared_.k_full[k_turn_.slot], load,
                 strips * kStripWords * 4);
         if (strips != 0) {
           load_bytes(p_.mask.bits + std::int64_t{tile.bits} * kStripWords,
@@ -126,7 +127,8 @@ class Loader {
   __device__ void finish_v() {
     if (pending_.key == kNothing) return;
     wait(shared_.v_empty[v_turn_.slot], v_turn_.parity ^ 1);
-    load_kv(p_.v_map, shared_.v[v_turn_.slot], shared_.v_full[v_turn_.slot], pending_, 0);
+    load_kv(p_.v_map, p_.v_boxes, shared_.v[v_turn_.slot], shared_.v_full[v_turn_.slot], pending_,
+            0);
     v_turn_.advance();
     pending_.key = kNothing;
   }
@@ -134,6 +136,16 @@ class Loader {
   __device__ void load_q(std::uint32_t slot, std::int32_t first_row, const Place& place) {
     std::uint16_t* const q = shared_.q[slot];
     std::uint64_t& barrier = shared_.q_full[slot];
+    if constexpr (Config::kRows == Rows::in_boxes) {
+      if (p_.q_rows.blocks != nullptr) {
+        for (int g = 0; g < Config::kGroups; ++g) {
+          load_ordered<kPanels, 32>(p_.q_rows, p_.q_boxes, first_row / kQuadrant + g,
+                                    q + g * kQuadrant * kPanel, Config::kBlockM * kPanel, barrier,
+                                    place.head, place.batch, lane_);
+        }
+        return;
+      }
+    }
     if (!p_.gather_q) {
       if (lane_ != 0) return;
       for (int panel = 0; panel < kPanels; ++panel) {
@@ -178,8 +190,9 @@ class Loader {
   }
 
   /// Loads the key blocks of a step that any warpgroup needs; `full` is to expect `more_bytes` too.
-  __device__ void load_kv(const CUtensorMap& map, std::uint16_t* destination, std::uint64_t& full,
-                          const Load& load, std::uint32_t more_bytes) {
+  __device__ void load_kv(const CUtensorMap& map, const OrderedTensor& boxes,
+                          std::uint16_t* destination, std::uint64_t& full, const Load& load,
+                          std::uint32_t more_bytes) {
     bool needed[Config::kKeyBlocks];
     std::uint32_t blocks = 0;
 #pragma unroll
@@ -197,6 +210,14 @@ class Loader {
 #pragma unroll
     for (int c = 0; c < Config::kKeyBlocks; ++c) {
       if (!needed[c]) continue;
+      if constexpr (Config::kRows == Rows::in_boxes) {
+        if (p_.kv_rows.blocks != nullptr) {
+          load_ordered<kPanels, 32>(p_.kv_rows, boxes, first_key / kQuadrant + c,
+                                    destination + c * kQuadrant * kPanel, Config::kBlockN * kPanel,
+                                    full, load.head, load.batch, lane_);
+          continue;
+        }
+      }
       if (!p_.gather_kv) {
         if (lane_ != 0) continue;
 #pragma unroll

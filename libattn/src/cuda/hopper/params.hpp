@@ -96,15 +96,53 @@ struct Strides {
   std::int64_t batch, head, row;  ///< in elements
 };
 
-/// Rows of a [batch, heads, rows, head_dim] tensor of 16-bit numbers brought into an order,
-/// densely.
+/// Rows of a [batch, heads, rows, head_dim] tensor of 16-bit numbers, copied densely one after the
+/// other.
 struct GatherParams {
   const void* source;
   Strides strides;
-  const std::int32_t* order;  ///< new_to_old
+  const std::int32_t* rows;  ///< which, or kNoRow for zeros
   void* destination;
-  std::int32_t heads, rows, chunks_per_row;  ///< chunks of 16 bytes
-  std::int64_t chunks;                       ///< of the whole tensor
+  std::int32_t heads, n_rows, chunks_per_row;  ///< chunks of 16 bytes
+  std::int64_t chunks;                         ///< of all heads
+};
+inline constexpr std::int32_t kNoRow = -1;
+
+/// How rows come into the mask's order. Each is a kernel of its own, because what one takes costs
+/// the products of another 4 to 8 % at head_dim 64, used or not.
+enum class Rows {
+  stand,     ///< there already, or in boxes of one row
+  in_boxes,  ///< by boxes of the caller's tensors (row_boxes.hpp)
+  gathered   ///< by copies that the kernel itself makes (gather_ahead.cuh)
+};
+
+/// Which map of an OrderedTensor a box is of.
+enum RowSource : std::uint32_t {
+  kStrided = 0,  ///< the tensor, its rows dealt out to as many parts as the order's stride
+  kNatural = 1,  ///< the tensor
+  kCopied = 2,   ///< rows that were copied in front of the kernel
+  kSplit = 3,    ///< no box holds the block: `row` is the first of its eight groups
+};
+inline constexpr std::uint32_t kSourceShift = 30;
+/// Rows that one swizzled box of a split block holds: below 8, rows of 128 bytes have no atom.
+inline constexpr int kBoxGroup = 8;
+
+/// Rows that follow each other in the mask's order, by their coordinates in a map.
+struct alignas(8) RowBox {
+  std::int32_t row;
+  std::uint32_t part;  ///< below the RowSource
+};
+
+/// An order that is loaded in place, block by block (row_boxes.hpp).
+struct OrderedRows {
+  const RowBox* blocks;  ///< of 64 rows; null: rows stand as the mask has them
+  const RowBox* groups;  ///< of 8 rows, of those blocks that are kSplit
+};
+
+/// The maps that its boxes are of: column, row, part, head, batch.
+struct OrderedTensor {
+  CUtensorMap block;     ///< kStrided, 64 rows by 64 columns
+  CUtensorMap group[3];  ///< by RowSource, 8 rows by 64 columns
 };
 
 /// What the forward kernel brings into the mask's order itself (gather_ahead.cuh).
@@ -118,6 +156,8 @@ struct GatherPlan {
 
 struct ForwardParams {
   CUtensorMap q_map, k_map, v_map;
+  OrderedTensor q_boxes, k_boxes, v_boxes;  ///< where such an order is
+  OrderedRows q_rows, kv_rows;
   DeviceMask mask;
   Counters* counters;
   const void *q, *k, *v;

@@ -66,8 +66,24 @@ namespace attn::hopper {
   return encode_map(tensor.dtype, 4, tensor.data, extents, strides, box);
 }
 
-/// Likewise, with boxes of whole rows: panel by panel, each [box_rows][64]. Coordinates are column
-/// in the panel, row, panel, head, batch.
+/// The TMA map of a [batch, heads, rows, head_dim] tensor whose rows are dealt out to `stride`
+/// parts, row i to part i % stride; what does not fill all parts is outside. Boxes are `box_rows`
+/// rows of a part by one panel. Coordinates are column, row in the part, part, head, batch.
+[[nodiscard]] inline CUtensorMap strided_map(const TensorView& tensor, std::int64_t stride,
+                                             int box_rows) {
+  const cuuint64_t extents[5] = {
+      static_cast<cuuint64_t>(tensor.shape[3]), static_cast<cuuint64_t>(tensor.shape[2] / stride),
+      static_cast<cuuint64_t>(stride), static_cast<cuuint64_t>(tensor.shape[1]),
+      static_cast<cuuint64_t>(tensor.shape[0])};
+  const cuuint64_t row = stride_bytes(tensor, 2);
+  const cuuint64_t strides[4] = {row * static_cast<cuuint64_t>(stride), row,
+                                 stride_bytes(tensor, 1), stride_bytes(tensor, 0)};
+  const cuuint32_t box[5] = {64, static_cast<cuuint32_t>(box_rows), 1, 1, 1};
+  return encode_map(tensor.dtype, 5, tensor.data, extents, strides, box);
+}
+
+/// The map of a tensor with boxes of whole rows: panel by panel, each [box_rows][64]. Coordinates
+/// are column in the panel, row, panel, head, batch.
 [[nodiscard]] inline CUtensorMap row_map(const TensorView& tensor, int box_rows) {
   const auto panels = static_cast<cuuint64_t>(tensor.shape[3] / 64);
   const cuuint64_t extents[5] = {64, static_cast<cuuint64_t>(tensor.shape[2]), panels,

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// An order on the device, with the boxes by which it is loaded.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "attn/tensor.hpp"
+#include "cuda/hopper/operands.hpp"
+#include "cuda/hopper/params.hpp"
+#include "cuda/hopper/row_boxes.hpp"
+#include "cuda/hopper/tensor_map.hpp"
+#include "cuda/runtime.hpp"
+
+namespace attn::hopper {
+
+class DeviceOrder {
+ public:
+  /// Empty: rows stand as the mask has them.
+  explicit DeviceOrder(std::span<const std::int32_t> new_to_old) : order_(new_to_old) {
+    if (new_to_old.empty()) return;
+    const RowBoxes boxes = find_row_boxes(new_to_old);
+    in_place_ = boxes.copy.size() <= new_to_old.size() / 2;
+    if (!in_place_) return;
+    stride_ = boxes.stride;
+    blocks_ = cuda::DeviceArray<RowBox>(std::span(boxes.blocks));
+    groups_ = cuda::DeviceArray<RowBox>(std::span(boxes.groups));
+    copy_ = cuda::DeviceArray<std::int32_t>(std::span(boxes.copy));
+  }
+
+  /// new_to_old, or null.
+  [[nodiscard]] const std::int32_t* data() const noexcept { return order_.data(); }
+  [[nodiscard]] bool exists() const noexcept { return order_.data() != nullptr; }
+
+  /// Whether the kernels load it by boxes: at most half of the rows have to be copied.
+  [[nodiscard]] bool in_place() const noexcept { return in_place_; }
+
+  /// The rows of a tensor that are copied for that, and for all others: the whole tensor in order.
+  [[nodiscard]] std::int64_t copied_rows() const noexcept {
+    return static_cast<std::int64_t>(in_place_ ? copy_.size() : order_.size());
+  }
+  [[nodiscard]] std::size_t copied_elements(const TensorView& tensor) const noexcept {
+    return static_cast<std::size_t>(tensor.batch() * tensor.heads() * copied_rows() *
+                                    tensor.width());
+  }
+  /// Those rows, when they lie at `place`.
+  [[nodiscard]] TensorView copies(const TensorView& tensor, void* place) const {
+    return contiguous(place, tensor.dtype,
+                      {tensor.batch(), tensor.heads(), copied_rows(), tensor.width()});
+  }
+  [[nodiscard]] GatherParams gather(const TensorView& tensor, void* place) const {
+    return {.source = tensor.data,
+            .strides = strides_of(tensor),
+            .rows = in_place_ ? copy_.data() : order_.data(),
+            .destination = place,
+            .heads = static_cast<std::int32_t>(tensor.heads()),
+            .n_rows = static_cast<std::int32_t>(copied_rows()),
+            .chunks_per_row = static_cast<std::int32_t>(tensor.width() / 8),
+            .chunks = static_cast<std::int64_t>(copied_elements(tensor) / 8)};
+  }
+
+  [[nodiscard]] OrderedRows rows() const noexcept { return {blocks_.data(), groups_.data()}; }
+
+  /// The maps of a tensor for rows(), copied rows at `place`.
+  [[nodiscard]] OrderedTensor maps(const TensorView& tensor, void* place) const {
+    OrderedTensor maps{.block = strided_map(tensor, stride_, kQuadrant)};
+    maps.group[kStrided] = strided_map(tensor, stride_, kBoxGroup);
+    maps.group[kNatural] = strided_map(tensor, 1, kBoxGroup);
+    if (copied_rows() != 0) maps.group[kCopied] = strided_map(copies(tensor, place), 1, kBoxGroup);
+    return maps;
+  }
+
+ private:
+  cuda::DeviceArray<std::int32_t> order_;
+  bool in_place_ = false;
+  std::int32_t stride_ = 1;
+  cuda::DeviceArray<RowBox> blocks_, groups_;
+  cuda::DeviceArray<std::int32_t> copy_;
+};
+
+}  // namespace attn::hopper

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// An order as boxes of tensor maps. Reordered masks often leave long arithmetic progressions behind
+// (residue classes of a dilated window, natural order with its hubs taken out), and a map that
+// counts rows r, r + s, r + 2 s, ... loads them where they lie. What fits no box is copied.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "cuda/hopper/params.hpp"
+
+namespace attn::hopper {
+
+/// The rows of one side of the mask. Row `row` of part `part` of the map with this stride is row
+/// row * stride + part of the tensor; each part has n / stride rows, rounded down.
+struct RowBoxes {
+  std::int32_t stride = 1;         ///< the most common one
+  std::vector<RowBox> blocks;      ///< of 64 rows, up to a multiple of kRowBoxPadding blocks
+  std::vector<RowBox> groups;      ///< of 8 rows: eight for each block that is kSplit
+  std::vector<std::int32_t> copy;  ///< eight rows for each group that is kCopied, or kNoRow
+};
+
+/// Tiles of 2 and of 3 blocks are loaded whole, also the last.
+inline constexpr std::size_t kRowBoxPadding = 6;
+
+/// For a new_to_old order of any length. Places behind its end hold zeros, as a box does that
+/// reaches out of its map. O(n).
+[[nodiscard]] RowBoxes find_row_boxes(std::span<const std::int32_t> order);
+
+}  // namespace attn::hopper

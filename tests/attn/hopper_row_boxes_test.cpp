@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Orders as boxes of tensor maps, read back as the copies of rows and TMA would. Needs no device.
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "attn/orders.hpp"
+#include "cuda/hopper/row_boxes.hpp"
+
+namespace attn::test {
+namespace {
+
+using namespace hopper;
+
+/// The row that stands `offset` rows into a box, or kNoRow where TMA reads zeros.
+std::int32_t row_in(const RowBoxes& boxes, const RowBox& box, std::int32_t offset, std::int32_t n) {
+  const std::int32_t row = box.row + offset;
+  const auto part = static_cast<std::int32_t>(box.part & ((1U << kSourceShift) - 1));
+  switch (box.part >> kSourceShift) {
+    case kStrided:
+      EXPECT_LT(part, boxes.stride);
+      return row < n / boxes.stride ? row * boxes.stride + part : kNoRow;
+    case kNatural:
+      EXPECT_EQ(part, 0);
+      return row < n ? row : kNoRow;
+    default:
+      EXPECT_EQ(box.part >> kSourceShift, kCopied);
+      return boxes.copy.at(static_cast<std::size_t>(row));
+  }
+}
+
+/// All places of all blocks, and what else must hold of them.
+void expect_order(const RowBoxes& boxes, const std::vector<std::int32_t>& order) {
+  const auto n = static_cast<std::int32_t>(order.size());
+  ASSERT_EQ(boxes.blocks.size() % kRowBoxPadding, 0U);
+  ASSERT_GE(boxes.blocks.size() * kQuadrant, order.size());
+  ASSERT_EQ(boxes.copy.size() % kBoxGroup, 0U);
+  for (std::size_t place = 0; place < boxes.blocks.size() * kQuadrant; ++place) {
+    RowBox box = boxes.blocks[place / kQuadrant];
+    auto offset = static_cast<std::int32_t>(place % kQuadrant);
+    if (box.part >> kSourceShift == kSplit) {
+      box = boxes.groups.at(static_cast<std::size_t>(box.row + offset / kBoxGroup));
+      offset %= kBoxGroup;
+    }
+    const std::int32_t expected = place < order.size() ? order[place] : kNoRow;
+    ASSERT_EQ(row_in(boxes, box, offset, n), expected) << "place " << place << " of " << n;
+  }
+}
+
+TEST(HopperRowBoxes, EveryPlaceHoldsItsRow) {
+  for (const std::int32_t n : {1, 7, 8, 63, 64, 65, 300, 512, 1003}) {
+    SCOPED_TRACE(n);
+    auto reversed = natural(n);
+    std::reverse(reversed.begin(), reversed.end());
+    for (const auto& order :
+         {natural(n), reversed, shuffled(n, 3), residue_classes(n, 8), residue_classes(n, 3, 16),
+          residue_classes(n, 2, 5), residue_classes(n, 64)}) {
+      expect_order(find_row_boxes(order), order);
+    }
+  }
+}
+
+TEST(HopperRowBoxes, NothingOfANaturalOrderIsCopied) {
+  for (const std::int32_t n : {1, 64, 100, 1003}) {
+    const RowBoxes boxes = find_row_boxes(natural(n));
+    EXPECT_EQ(boxes.stride, 1);
+    EXPECT_TRUE(boxes.groups.empty()) << n;
+  }
+}
+
+/// Sixteen globals and eight classes of 126: only the groups across two classes are copied.
+TEST(HopperRowBoxes, ClassesAreLoadedWhereTheyLie) {
+  const RowBoxes boxes = find_row_boxes(residue_classes(1024, 8, 16));
+  EXPECT_EQ(boxes.stride, 8);
+  // Classes begin at 16 + 126 c: 142, 268, 394, 646, 772 and 898 are inside a group, 520 is not.
+  EXPECT_EQ(boxes.copy.size(), 6U * kBoxGroup);
+  // The globals make the first block one of natural and of strided groups.
+  EXPECT_EQ(boxes.blocks[0].part >> kSourceShift, kSplit);
+  EXPECT_EQ(boxes.groups[0].part >> kSourceShift, kNatural);
+  EXPECT_EQ(boxes.groups[2].part >> kSourceShift, kStrided);
+  EXPECT_EQ(boxes.blocks[1].part >> kSourceShift, kStrided);
+}
+
+/// Places 840 to 847 hold rows 913, 921, ..., 969, the end of class 1: a progression, but 970 rows
+/// are 121 whole rounds of 8, and row 969 stands behind them.
+TEST(HopperRowBoxes, RowsBehindTheLastWholeRoundAreCopied) {
+  const RowBoxes boxes = find_row_boxes(residue_classes(970, 8));
+  EXPECT_NE(std::find(boxes.copy.begin(), boxes.copy.end(), 913), boxes.copy.end());
+}
+
+TEST(HopperRowBoxes, WhatDescendsIsCopied) {
+  auto order = natural(640);
+  std::reverse(order.begin(), order.end());
+  EXPECT_EQ(find_row_boxes(order).copy.size(), order.size());
+}
+
+}  // namespace
+}  // namespace attn::test
