@@ -151,8 +151,9 @@ class Plan {
 
   /// Bytes of workspace that `forward` needs for tensors of these shapes and dtypes; their memory
   /// is not looked at and may be null. 0 is usual: what needs memory are orders in the call, on a
-  /// device a copy of Q (q_order) and of K and V (kv_order). To be asked again when the mask of the
-  /// plan was built again on the device.
+  /// device a copy of Q (q_order) and of K and V (kv_order), or of a few of their rows where the
+  /// order consists of arithmetic progressions. To be asked again when the mask of the plan was
+  /// built again on the device.
   [[nodiscard]] virtual std::size_t forward_workspace(const ForwardArgs& args) const;
 
   /// Throws what forward throws, and Error{invalid_argument} when the workspace is too small or the
@@ -164,7 +165,7 @@ class Plan {
   /// Bytes of workspace that `backward` needs for tensors of these shapes and dtypes; their memory
   /// is not looked at and may be null. 0 is possible. On a device a little over 8 bytes a query and
   /// head; with orders in the call also copies of Q and dO (q_order) and of K and V (kv_order), and
-  /// thus with both orders twice one fp32 dQ where all four are of one size.
+  /// thus with both orders twice one fp32 dQ where all four are of one size; likewise of few rows.
   [[nodiscard]] virtual std::size_t backward_workspace(const BackwardArgs& args) const;
 };
 
