@@ -51,8 +51,9 @@ std::string describe(const BackendCost& c) {
          labelled("fit", std::to_string(c.masks) + " masks, R² " + fixed(c.r2, 4) +
                              ", worst residual " + fixed(100 * c.worst, 1) + "%") +
          (c.call ? describe(*c.call) : "") +
-         (c.r2 < kPoorFit ? labelled("careful", "the fit explains little: was the machine busy?")
-                          : "");
+         ((c.call ? c.call->r2 : c.r2) < kPoorFit
+              ? labelled("careful", "the fit explains little: was the machine busy?")
+              : "");
 }
 
 ExitCode calibrate(const CalibrateCommand& command) {
