@@ -2,6 +2,7 @@
 #include <cmath>
 #include <iostream>
 
+#include "attn/backend.hpp"
 #include "experiments/calibration.hpp"
 #include "experiments/cli/command.hpp"
 #include "experiments/cli/report.hpp"
@@ -26,22 +27,28 @@ struct Prediction {
   std::optional<std::int64_t> break_even_calls;  ///< absent: never
 };
 
+/// Of Q and O by rows, of K and V by columns.
+double rows_moved(const attn::Backend& backend, const reorder::Ordering& ordering) {
+  const auto moved = [&](const reorder::Permutation& order) {
+    return order.is_identity() ? 0.0
+                               : 2.0 * static_cast<double>(backend.rows_copied(order.new_to_old()));
+  };
+  return moved(ordering.rows) + moved(ordering.cols);
+}
+
 Prediction predict(const BackendCost& cost, double heads, const reorder::CsrView& pattern,
                    const reorder::Ordering& ordering, double ordering_ms) {
-  reorder::Objective with_moves = objective_of(cost);
-  reorder::Objective alone = with_moves;
+  reorder::Objective alone = objective_of(cost);
   alone.t_gather = 0;
-  const auto plane = [&](const reorder::Objective& objective, const reorder::Ordering& order) {
-    return heads * reorder::evaluate(objective, pattern, order);
-  };
   const auto ms = [&](const reorder::Ordering& order) {
-    return cost.call ? predict(*cost.call, pattern, order, heads) : plane(alone, order);
+    return cost.call ? predict(*cost.call, pattern, order, heads)
+                     : heads * reorder::evaluate(alone, pattern, order);
   };
-  const double moves = plane(with_moves, ordering) - plane(alone, ordering);
   Prediction p{.natural = ms(reorder::Ordering::identity(pattern.n_rows, pattern.n_cols)),
                .alone = ms(ordering),
                .break_even_calls = {}};
-  p.with_moves = p.alone + moves;
+  p.with_moves =
+      p.alone + heads * cost.t_gather * rows_moved(attn::backend(cost.backend), ordering);
   const double saved = p.natural - p.with_moves;
   if (saved > 0) {
     p.break_even_calls =

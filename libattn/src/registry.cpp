@@ -79,6 +79,10 @@ std::size_t Plan::backward_workspace(const BackwardArgs&) const {
   throw Error(ErrorCode::unsupported, "this backend has no backward pass");
 }
 
+std::int64_t Backend::rows_copied(std::span<const std::int32_t> order) const {
+  return std::ssize(order);
+}
+
 Walk Backend::walk(TileShape tile, std::int64_t) const {
   return {tile, tile};
 }

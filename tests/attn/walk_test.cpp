@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a backend says it walks through, which records count and predictions go by.
+// What a backend says it walks through and copies, which records count and predictions go by.
 #include <gtest/gtest.h>
 
+#include <string>
+
 #include "attn/backend.hpp"
+#include "attn/orders.hpp"
 
 namespace attn::test {
 namespace {
@@ -39,6 +42,19 @@ TEST(Walk, HopperPassesOverQuadrantsOfItsOwnTiles) {
     }
   }
   expect_tile_by_tile(hopper, 72);  // for which it has no kernel
+}
+
+TEST(RowsCopied, AllButThoseThatHopperLoadsInPlace) {
+  const auto shuffle = shuffled(4096, 3);
+  const auto classes = residue_classes(4096, 8, 16);
+  for (const Backend* backend : backends()) {
+    const std::string& name = backend->info().name;
+    const bool in_place = name == "hopper" && backend->info().unavailable != "built without CUDA";
+    EXPECT_EQ(backend->rows_copied(shuffle), 4096) << name;
+    // A group of eight rows where each of the eight classes begins and ends, at the most.
+    EXPECT_LE(backend->rows_copied(classes), in_place ? 8 * 2 * 8 : 4096) << name;
+    EXPECT_GE(backend->rows_copied(classes), in_place ? 0 : 4096) << name;
+  }
 }
 
 }  // namespace

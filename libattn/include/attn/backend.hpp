@@ -189,6 +189,10 @@ class Backend {
   /// default is tile by tile.
   [[nodiscard]] virtual Walk walk(TileShape tile, std::int64_t head_dim) const;
 
+  /// How many rows of a tensor a call copies in order to follow this order, new_to_old, of them,
+  /// for predictions. The default is all.
+  [[nodiscard]] virtual std::int64_t rows_copied(std::span<const std::int32_t> order) const;
+
   /// The mask is copied as far as needed; it may die before the plan. Throws Error{no_device}
   /// where info().unavailable says so.
   [[nodiscard]] virtual std::unique_ptr<Plan> prepare(const BlockMask& mask,

@@ -18,6 +18,7 @@
 #include "cuda/hopper/kernels.hpp"
 #include "cuda/hopper/layout.hpp"
 #include "cuda/hopper/prepared_mask.hpp"
+#include "cuda/hopper/row_boxes.hpp"
 #include "cuda/runtime.hpp"
 #include "order.hpp"
 
@@ -90,6 +91,11 @@ class HopperBackend final : public Backend {
       walk = {{hopper::kQuadrant, hopper::kQuadrant}, {kernel.block_m, kernel.block_n}};
     }
     return walk;
+  }
+
+  std::int64_t rows_copied(std::span<const std::int32_t> order) const override {
+    const hopper::RowBoxes boxes = hopper::find_row_boxes(order);
+    return boxes.serve(order.size()) ? std::ssize(boxes.copy) : std::ssize(order);
   }
 
   std::unique_ptr<Plan> prepare(const BlockMask& mask,

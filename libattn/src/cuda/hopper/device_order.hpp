@@ -23,7 +23,7 @@ class DeviceOrder {
   explicit DeviceOrder(std::span<const std::int32_t> new_to_old) : order_(new_to_old) {
     if (new_to_old.empty()) return;
     const RowBoxes boxes = find_row_boxes(new_to_old);
-    in_place_ = boxes.copy.size() <= new_to_old.size() / 2;
+    in_place_ = boxes.serve(new_to_old.size());
     if (!in_place_) return;
     stride_ = boxes.stride;
     blocks_ = cuda::DeviceArray<RowBox>(std::span(boxes.blocks));
@@ -35,7 +35,7 @@ class DeviceOrder {
   [[nodiscard]] const std::int32_t* data() const noexcept { return order_.data(); }
   [[nodiscard]] bool exists() const noexcept { return order_.data() != nullptr; }
 
-  /// Whether the kernels load it by boxes: at most half of the rows have to be copied.
+  /// Whether the kernels load it by boxes.
   [[nodiscard]] bool in_place() const noexcept { return in_place_; }
 
   /// The rows of a tensor that are copied for that, and for all others: the whole tensor in order.

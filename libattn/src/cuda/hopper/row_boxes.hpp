@@ -20,6 +20,9 @@ struct RowBoxes {
   std::vector<RowBox> blocks;      ///< of 64 rows, up to a multiple of kRowBoxPadding blocks
   std::vector<RowBox> groups;      ///< of 8 rows: eight for each block that is kSplit
   std::vector<std::int32_t> copy;  ///< eight rows for each group that is kCopied, or kNoRow
+
+  /// Whether an order of `rows` rows is loaded by them: at most half of it has to be copied.
+  [[nodiscard]] bool serve(std::size_t rows) const noexcept { return copy.size() <= rows / 2; }
 };
 
 /// Tiles of 2 and of 3 blocks are loaded whole, also the last.
