@@ -12,6 +12,7 @@
 #include "attn/device_backward.hpp"
 #include "attn/errors.hpp"
 #include "attn/hopper_masks.hpp"
+#include "attn/orders.hpp"
 
 namespace attn::test {
 namespace {
@@ -80,26 +81,25 @@ TEST_P(HopperAlgorithm, AValueThatIsNotFiniteStaysWithItsRows) {
   EXPECT_EQ(unsound_rows(in.o), (std::vector<std::int64_t>{5}));
 }
 
-/// The caller's tensors in one order, the mask in another.
+/// The caller's tensors in one order, the mask in another: rows are gathered, or loaded in place.
 TEST_P(HopperAlgorithm, OrdersInsideTheCall) {
-  const BoolMask mask = block_mask(333, 450, 9);
-  std::vector<std::int32_t> q_order(333), kv_order(450), q_place(333), kv_place(450);
-  for (std::size_t i = 0; i < 333; ++i) q_order[i] = static_cast<std::int32_t>(i * 7 % 333);
-  for (std::size_t j = 0; j < 450; ++j) kv_order[j] = static_cast<std::int32_t>(j * 11 % 450);
-  for (std::size_t i = 0; i < 333; ++i)
-    q_place[static_cast<std::size_t>(q_order[i])] = std::int32_t(i);
-  for (std::size_t j = 0; j < 450; ++j)
-    kv_place[static_cast<std::size_t>(kv_order[j])] = std::int32_t(j);
-  for (const std::int64_t head_dim : {64, 128}) {
-    const Inputs in({.batch = 2, .heads = 2, .head_dim = head_dim, .dtype = DType::bf16}, 333, 450);
-    const DeviceInputs device(in);
-    const auto plan = hopper().prepare(
-        mask.tiled(), {.algorithm = GetParam(), .q_order = q_order, .kv_order = kv_order});
-    plan->forward(device.args());
-    device.fetch(in);
-    compare(in, [&](auto, auto, std::int32_t i, std::int32_t j) {
-      return mask(q_place[static_cast<std::size_t>(i)], kv_place[static_cast<std::size_t>(j)]);
-    });
+  const BoolMask mask = block_mask(520, 450, 9);
+  const auto kv_order = shuffled(450, 9);
+  const auto kv_place = places(kv_order);
+  for (const auto& q_order : {shuffled(520, 8), residue_classes(520, 4, 3)}) {
+    const auto q_place = places(q_order);
+    for (const std::int64_t head_dim : {64, 128}) {
+      const Problem problem{.batch = 2, .heads = 2, .head_dim = head_dim, .dtype = DType::bf16};
+      const Inputs in(problem, mask.n_q, mask.n_k);
+      const DeviceInputs device(in);
+      const auto plan = hopper().prepare(
+          mask.tiled(), {.algorithm = GetParam(), .q_order = q_order, .kv_order = kv_order});
+      plan->forward(device.args());
+      device.fetch(in);
+      compare(in, [&](auto, auto, std::int32_t i, std::int32_t j) {
+        return mask(q_place[static_cast<std::size_t>(i)], kv_place[static_cast<std::size_t>(j)]);
+      });
+    }
   }
 }
 
@@ -134,11 +134,14 @@ TEST_P(HopperAlgorithm, GradientsOfMasksPerBatchAndPerHead) {
 }
 
 TEST_P(HopperAlgorithm, GradientsWithOrders) {
+  const BoolMask mask = block_mask(333, 450, 9);
+  const PrepareOptions options{.threads = 2, .algorithm = GetParam()};
   for (const std::int64_t head_dim : {64, 128}) {
-    check_gradient_orders(
-        on_device,
-        {.heads = 2, .kv_heads = 1, .head_dim = head_dim, .dtype = DType::bf16, .seed = 9},
-        block_mask(333, 450, 9), {}, {.threads = 2, .algorithm = GetParam()});
+    const Problem problem{
+        .heads = 2, .kv_heads = 1, .head_dim = head_dim, .dtype = DType::bf16, .seed = 9};
+    check_gradient_orders(on_device, problem, mask, {}, options);
+    check_gradients_in_orders(on_device, problem, mask, residue_classes(333, 4, 3),
+                              residue_classes(450, 4, 3), {}, options);
   }
 }
 
