@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <zlib.h>
-
-#include <csignal>
-#include <cstdlib>
 
 #include "archives.hpp"
 #include "io/readers.hpp"
 #include "masks/mask.hpp"
 #include "patterns.hpp"
 #include "reorder/error.hpp"
+#include "reorder/full_disk.hpp"
 #include "temporary_folder.hpp"
 
 namespace masks {
@@ -73,26 +69,7 @@ TEST_P(RoundTrip, AFullDiskIsAnErrorAndLeavesTheOldFile) {
   const std::string before = bytes_of(file);
   const reorder::Csr large = make("random(n=3000,density=0.1)").pattern;
 
-  // A limit on the size of files fails writes as a full disk does; in a process of its own.
-  const pid_t child = fork();
-  if (child == 0) {
-    std::signal(SIGXFSZ, SIG_IGN);
-    const rlimit limit{100000, 100000};
-    setrlimit(RLIMIT_FSIZE, &limit);
-    try {
-      write(file, large);
-    } catch (const reorder::Error& error) {
-      const std::string sentence = error.what();
-      const bool good = error.code() == reorder::ErrorCode::bad_file &&
-                        sentence.find(file.string() + ": cannot write: ") == 0;
-      std::_Exit(good ? 0 : 2);
-    }
-    std::_Exit(1);
-  }
-  int status = 0;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  ASSERT_TRUE(WIFEXITED(status));
-  EXPECT_EQ(WEXITSTATUS(status), 0) << "1: no error, 2: another error than expected";
+  reorder::testing::write_to_a_full_disk(file, [&] { write(file, large); });
   EXPECT_EQ(bytes_of(file), before);
   EXPECT_EQ(folder.count_files(), 1U) << "a temporary file is left";
 }

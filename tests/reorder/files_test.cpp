@@ -2,17 +2,17 @@
 #include "reorder/files.hpp"
 
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
 #include "expect_error.hpp"
+#include "full_disk.hpp"
 #include "temp_folder.hpp"
 
 namespace reorder {
@@ -66,25 +66,7 @@ TEST_F(FilesTest, WithoutACommitAnOlderFileStays) {
 
 TEST_F(FilesTest, AFullDiskLeavesTheOlderFile) {
   write_file(file_, "old");
-  // A limit on the size of files fails writes as a full disk does; in a process of its own.
-  const pid_t child = fork();
-  if (child == 0) {
-    std::signal(SIGXFSZ, SIG_IGN);
-    const rlimit limit{100000, 100000};
-    setrlimit(RLIMIT_FSIZE, &limit);
-    try {
-      write_file(file_, std::string(1000000, 'n'));
-    } catch (const Error& error) {
-      const bool good = error.code() == ErrorCode::bad_file &&
-                        std::string(error.what()).starts_with(file_.string() + ": cannot write: ");
-      std::_Exit(good ? 0 : 2);
-    }
-    std::_Exit(1);
-  }
-  int status = 0;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  ASSERT_TRUE(WIFEXITED(status));
-  EXPECT_EQ(WEXITSTATUS(status), 0) << "1: no error, 2: another error than expected";
+  testing::write_to_a_full_disk(file_, [&] { write_file(file_, std::string(1000000, 'n')); });
   EXPECT_EQ(read_file(file_), "old");
   EXPECT_EQ(files_in_folder(), 1) << "a temporary file is left";
 }
