@@ -13,38 +13,42 @@ namespace {
 
 using namespace hopper;
 
+std::uint32_t source(const RowBoxes& boxes, std::size_t index) {
+  return boxes.boxes.at(index).part >> kSourceShift;
+}
+
 /// The row that stands `offset` rows into a box, or kNoRow where TMA reads zeros.
-std::int32_t row_in(const RowBoxes& boxes, const RowBox& box, std::int32_t offset, std::int32_t n) {
+std::int32_t row_in(const RowBoxes& boxes, std::size_t index, std::int32_t offset, std::int32_t n) {
+  const RowBox& box = boxes.boxes.at(index);
   const std::int32_t row = box.row + offset;
   const auto part = static_cast<std::int32_t>(box.part & ((1U << kSourceShift) - 1));
-  switch (box.part >> kSourceShift) {
-    case kStrided:
-      EXPECT_LT(part, boxes.stride);
-      return row < n / boxes.stride ? row * boxes.stride + part : kNoRow;
+  switch (source(boxes, index)) {
     case kNatural:
       EXPECT_EQ(part, 0);
       return row < n ? row : kNoRow;
-    default:
-      EXPECT_EQ(box.part >> kSourceShift, kCopied);
+    case kCopied:
+      EXPECT_EQ(part, 0);
       return boxes.copy.at(static_cast<std::size_t>(row));
+    default:
+      EXPECT_LT(part, boxes.stride);
+      return row < n / boxes.stride ? row * boxes.stride + part : kNoRow;
   }
 }
 
 /// All places of all blocks, and what else must hold of them.
 void expect_order(const RowBoxes& boxes, const std::vector<std::int32_t>& order) {
   const auto n = static_cast<std::int32_t>(order.size());
-  ASSERT_EQ(boxes.blocks.size() % kRowBoxPadding, 0U);
-  ASSERT_GE(boxes.blocks.size() * kQuadrant, order.size());
-  ASSERT_EQ(boxes.copy.size() % kBoxGroup, 0U);
-  for (std::size_t place = 0; place < boxes.blocks.size() * kQuadrant; ++place) {
-    RowBox box = boxes.blocks[place / kQuadrant];
-    auto offset = static_cast<std::int32_t>(place % kQuadrant);
-    if (box.part >> kSourceShift == kSplit) {
-      box = boxes.groups.at(static_cast<std::size_t>(box.row + offset / kBoxGroup));
-      offset %= kBoxGroup;
-    }
+  ASSERT_EQ(boxes.boxes.size() % (kRowBoxPadding * kBoxesOfBlock), 0U);
+  ASSERT_GE(boxes.boxes.size() * kBoxRows, order.size());
+  ASSERT_EQ(boxes.copy.size() % kBoxRows, 0U);
+  for (std::size_t place = 0; place < boxes.boxes.size() * kBoxRows; ++place) {
+    const std::size_t first = place / kQuadrant * kBoxesOfBlock;
+    const bool whole = source(boxes, first) == kWhole;
+    const std::size_t index = whole ? first : place / kBoxRows;
+    ASSERT_EQ(source(boxes, place / kBoxRows) == kWhole, whole) << "place " << place;
+    const auto offset = static_cast<std::int32_t>(place % (whole ? kQuadrant : kBoxRows));
     const std::int32_t expected = place < order.size() ? order[place] : kNoRow;
-    ASSERT_EQ(row_in(boxes, box, offset, n), expected) << "place " << place << " of " << n;
+    ASSERT_EQ(row_in(boxes, index, offset, n), expected) << "place " << place << " of " << n;
   }
 }
 
@@ -65,7 +69,8 @@ TEST(HopperRowBoxes, NothingOfANaturalOrderIsCopied) {
   for (const std::int32_t n : {1, 64, 100, 1003}) {
     const RowBoxes boxes = find_row_boxes(natural(n));
     EXPECT_EQ(boxes.stride, 1);
-    EXPECT_TRUE(boxes.groups.empty()) << n;
+    EXPECT_TRUE(boxes.copy.empty()) << n;
+    EXPECT_EQ(source(boxes, 0), kWhole);
   }
 }
 
@@ -74,12 +79,11 @@ TEST(HopperRowBoxes, ClassesAreLoadedWhereTheyLie) {
   const RowBoxes boxes = find_row_boxes(residue_classes(1024, 8, 16));
   EXPECT_EQ(boxes.stride, 8);
   // Classes begin at 16 + 126 c: 142, 268, 394, 646, 772 and 898 are inside a group, 520 is not.
-  EXPECT_EQ(boxes.copy.size(), 6U * kBoxGroup);
-  // The globals make the first block one of natural and of strided groups.
-  EXPECT_EQ(boxes.blocks[0].part >> kSourceShift, kSplit);
-  EXPECT_EQ(boxes.groups[0].part >> kSourceShift, kNatural);
-  EXPECT_EQ(boxes.groups[2].part >> kSourceShift, kStrided);
-  EXPECT_EQ(boxes.blocks[1].part >> kSourceShift, kStrided);
+  EXPECT_EQ(boxes.copy.size(), 6U * kBoxRows);
+  // The globals make the first block one of natural and of strided boxes.
+  EXPECT_EQ(source(boxes, 0), kNatural);
+  EXPECT_EQ(source(boxes, 2), kStrided);
+  EXPECT_EQ(source(boxes, kBoxesOfBlock), kWhole);
 }
 
 /// Places 840 to 847 hold rows 913, 921, ..., 969, the end of class 1: a progression, but 970 rows

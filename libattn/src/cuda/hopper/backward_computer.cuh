@@ -367,12 +367,19 @@ class BackwardComputer {
     auto* const out = static_cast<std::uint16_t*>(to.data) + info.batch * to.strides.batch +
                       info.head * to.strides.head;
     const std::int32_t first_row = info.row_tile * kBackwardRows + group_ * kQuadrant + warp * 16;
+    BlockRows rows{};
+    if constexpr (Config::kRows == Rows::in_boxes) {
+      rows = shared_.rows[stream_.item_slot()][group_];
+    }
     // What the other pass will want stays in the cache.
     store_rows<Element, Config::kHeadDim, kQuadrant>(
         sum, tile + warp * 16 * kPanel, lane, [&](int r) -> std::uint16_t* {
           const std::int32_t i = first_row + r;
           if (i >= n_rows) return nullptr;
-          const std::int64_t row = to.order == nullptr ? i : __ldg(to.order + i);
+          const std::int64_t row = Config::kRows == Rows::in_boxes
+                                       ? row_in(rows, warp * 16 + r, to.order, i)
+                                   : to.order == nullptr ? i
+                                                         : __ldg(to.order + i);
           return out + row * to.strides.row;
         });
   }

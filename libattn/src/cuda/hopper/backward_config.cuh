@@ -101,6 +101,7 @@ struct BackwardStorage {
   std::uint64_t item_full[Config::kItemSlots], item_empty[Config::kItemSlots];
   std::uint64_t step_full[Config::kStages], step_empty[Config::kStages];
   BackwardItemInfo item[Config::kItemSlots];
+  BlockRows rows[Config::kItemSlots][Config::kGroups];  ///< of Rows::in_boxes
   StepInfo step[Config::kStages][Config::kGroups];
 };
 
@@ -135,20 +136,54 @@ __device__ __forceinline__ void load_rows(const CUtensorMap& map, std::uint16_t*
                                   &map, coordinates, &full);
 }
 
-/// Likewise 64 rows of the mask's order, of a tensor of K and V's side or of Q and dO's.
+/// A tensor as a kernel loads it: in the mask's order by `map`, or by boxes.
+struct Loaded {
+  const CUtensorMap& map;
+  const OrderedTensor& boxes;
+};
+
+/// The first box of the block of 64 rows that begins at `row`, where rows come in boxes.
 template <class Config>
-__device__ __forceinline__ void load_tile(const OrderedRows& rows, const OrderedTensor& boxes,
-                                          const CUtensorMap& map, std::uint16_t* destination,
-                                          std::uint64_t& full, std::int32_t row, std::int32_t head,
-                                          std::int32_t batch) {
+__device__ __forceinline__ RowBox first_box(const OrderedRows& rows, std::int32_t row) {
   if constexpr (Config::kRows == Rows::in_boxes) {
-    if (rows.blocks != nullptr) {
-      load_ordered<Config::kPanels, 1>(rows, boxes, row / kQuadrant, destination,
-                                       kQuadrant * kPanel, full, head, batch, 0);
+    if (rows.boxes != nullptr) return look_up(rows, row / kBoxRows);
+  }
+  return {};
+}
+
+/// Likewise tiles of two tensors of one side; `first` is first_box of their block.
+template <class Config>
+__device__ __forceinline__ void load_tiles(const OrderedRows& rows, const RowBox& first,
+                                           const Loaded& tensor1, std::uint16_t* destination1,
+                                           const Loaded& tensor2, std::uint16_t* destination2,
+                                           std::uint64_t& full, std::int32_t row, std::int32_t head,
+                                           std::int32_t batch) {
+  const auto load_box = [&](const RowBox& box, int index) {
+#pragma unroll
+    for (int panel = 0; panel < Config::kPanels; ++panel) {
+      load_panel(tensor1.boxes, box, index, panel, destination1 + panel * kQuadrant * kPanel, full,
+                 head, batch);
+      load_panel(tensor2.boxes, box, index, panel, destination2 + panel * kQuadrant * kPanel, full,
+                 head, batch);
+    }
+  };
+  if constexpr (Config::kRows == Rows::in_boxes) {
+    if (rows.boxes != nullptr) {
+      if (source_of(first) == kWhole) return load_box(first, 0);
+      constexpr int kAtOnce = 2;  // reads in flight
+#pragma unroll 1
+      for (int b = 0; b < kBoxesOfBlock; b += kAtOnce) {
+        RowBox boxes[kAtOnce];
+#pragma unroll
+        for (int k = 0; k < kAtOnce; ++k) boxes[k] = look_up(rows, row / kBoxRows + b + k);
+#pragma unroll
+        for (int k = 0; k < kAtOnce; ++k) load_box(boxes[k], b + k);
+      }
       return;
     }
   }
-  load_rows(map, destination, full, row, head, batch);
+  load_rows(tensor1.map, destination1, full, row, head, batch);
+  load_rows(tensor2.map, destination2, full, row, head, batch);
 }
 
 }  // namespace attn::hopper

@@ -89,15 +89,26 @@ class BackwardItemLoader {
 
   __device__ void load_stationary(const BackwardItemInfo& item) {
     std::uint64_t& full = shared_.item_full[turn_.slot];
-    arrive_expecting(full, 2 * Config::kGroups * Config::kTileBytes);
     const bool keys = item.over_keys();
     const OrderedRows& rows = keys ? p_.kv_rows : p_.q_rows;
+    const std::int32_t* const order = keys ? p_.dk.order : p_.dq.order;
+    const Loaded tensor1{keys ? p_.k_map : p_.q_map, keys ? p_.k_boxes : p_.q_boxes};
+    const Loaded tensor2{keys ? p_.v_map : p_.d_o_map, keys ? p_.v_boxes : p_.d_o_boxes};
+    const std::int32_t row = item.row_tile * kBackwardRows;
+    RowBox first[Config::kGroups];
     for (int g = 0; g < Config::kGroups; ++g) {
-      const std::int32_t row = item.row_tile * kBackwardRows + g * kQuadrant;
-      load_tile<Config>(rows, keys ? p_.k_boxes : p_.q_boxes, keys ? p_.k_map : p_.q_map,
-                        shared_.a1[turn_.slot][g], full, row, item.head, item.batch);
-      load_tile<Config>(rows, keys ? p_.v_boxes : p_.d_o_boxes, keys ? p_.v_map : p_.d_o_map,
-                        shared_.a2[turn_.slot][g], full, row, item.head, item.batch);
+      first[g] = first_box<Config>(rows, row + g * kQuadrant);
+      if constexpr (Config::kRows == Rows::in_boxes) {
+        shared_.rows[turn_.slot][g] = rows.boxes != nullptr ? block_rows(rows, first[g])
+                                      : order != nullptr    ? BlockRows{0, 0}
+                                                            : BlockRows{row + g * kQuadrant, 1};
+      }
+    }
+    arrive_expecting(full, 2 * Config::kGroups * Config::kTileBytes);
+    for (int g = 0; g < Config::kGroups; ++g) {
+      load_tiles<Config>(rows, first[g], tensor1, shared_.a1[turn_.slot][g], tensor2,
+                         shared_.a2[turn_.slot][g], full, row + g * kQuadrant, item.head,
+                         item.batch);
     }
   }
 

@@ -36,7 +36,7 @@ struct BackwardKernels {
         <<<dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(pairs)), kPrepareThreads, 0,
            stream>>>(p);
     if (p.schedule.work_count != 0) {
-      auto* const kernel = p.q_rows.blocks != nullptr || p.kv_rows.blocks != nullptr
+      auto* const kernel = p.q_rows.boxes != nullptr || p.kv_rows.boxes != nullptr
                                ? backward_kernel<Config<Rows::in_boxes>>
                                : backward_kernel<Config<Rows::stand>>;
       kernel<<<ctas, Config<Rows::stand>::kThreads, kShared, stream>>>(p);

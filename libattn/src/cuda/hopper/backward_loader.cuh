@@ -51,6 +51,10 @@ class BackwardLoader {
     for (std::int32_t j = 0; j < n_tiles; ++j) {
       const uint2 now = ahead;
       if (j + 1 < n_tiles) ahead = __ldg(++entry);
+      const std::int32_t tile_key = key_tile(now.x) * kStripKeys;
+      const RowBox boxes[2] = {first_box<Config>(p_.kv_rows, tile_key),
+                               first_box<Config>(p_.kv_rows, tile_key + kQuadrant)};
+#pragma unroll
       for (int c = 0; c < kStripKeys / kQuadrant; ++c) {
         std::uint32_t states[Config::kGroups];
         std::uint32_t any = 0;
@@ -64,13 +68,11 @@ class BackwardLoader {
           describe(g, states[g], strip * 2 + static_cast<std::uint32_t>(c), last);
           strip += is_stored(now.x, g);
         }
-        const std::int32_t first_key = key_tile(now.x) * kStripKeys + c * kQuadrant;
         std::uint64_t& full = shared_.step_full[turn_.slot];
         arrive_expecting(full, 2 * Config::kTileBytes);
-        load_tile<Config>(p_.kv_rows, p_.k_boxes, p_.k_map, shared_.b1[turn_.slot], full, first_key,
-                          item.head / p_.group, item.batch);
-        load_tile<Config>(p_.kv_rows, p_.v_boxes, p_.v_map, shared_.b2[turn_.slot], full, first_key,
-                          item.head / p_.group, item.batch);
+        load_tiles<Config>(p_.kv_rows, boxes[c], {p_.k_map, p_.k_boxes}, shared_.b1[turn_.slot],
+                           {p_.v_map, p_.v_boxes}, shared_.b2[turn_.slot], full,
+                           tile_key + c * kQuadrant, item.head / p_.group, item.batch);
         close_step();
       }
     }
@@ -86,36 +88,44 @@ class BackwardLoader {
     const std::int64_t stats = (std::int64_t{item.batch} * p_.heads + head) * p_.padded_q;
     // Last queries first; any order would be right.
     uint2 ahead = __ldg(entries + end - 1);
+    RowBox box_ahead = first_box<Config>(p_.q_rows, first_query(ahead));
     for (std::int32_t j = end - 1; j >= begin; --j) {
       const uint2 now = ahead;
+      const RowBox box = box_ahead;
       if (j > begin) ahead = __ldg(entries + j - 1);
       const bool last = j == begin && head + 1 == (item.head + 1) * p_.group;
       open_step();
       for (int g = 0; g < Config::kGroups; ++g) {
         describe(g, (now.x >> (kKeyTileBits + 2 * g)) & 3U, now.y, last);
       }
-      const std::int32_t row =
-          static_cast<std::int32_t>(now.x & ((1U << kKeyTileBits) - 1)) * kQuadrant;
+      const std::int32_t row = first_query(now);
       const bool bits_too = Config::kBitsInShared && now.y != kNoBits;
       std::uint64_t& full = shared_.step_full[turn_.slot];
       constexpr std::uint32_t kStatBytes = kQuadrant * sizeof(float);
       constexpr std::uint32_t kBitBytes = kStripWords * sizeof(std::uint32_t);
       arrive_expecting(full, 2 * Config::kTileBytes + 2 * kStatBytes + (bits_too ? kBitBytes : 0));
-      load_tile<Config>(p_.q_rows, p_.q_boxes, p_.q_map, shared_.b1[turn_.slot], full, row, head,
-                        item.batch);
+      load_tiles<Config>(p_.q_rows, box, {p_.q_map, p_.q_boxes}, shared_.b1[turn_.slot],
+                         {p_.d_o_map, p_.d_o_boxes}, shared_.b2[turn_.slot], full, row, head,
+                         item.batch);
       load_bytes(shared_.lse_log2[turn_.slot], p_.lse_log2 + stats + row, kStatBytes, full);
       if (bits_too) {
         load_bytes(shared_.bits[turn_.slot], m.bits + std::int64_t{now.y} * kStripWords, kBitBytes,
                    full);
       }
-      load_tile<Config>(p_.q_rows, p_.d_o_boxes, p_.d_o_map, shared_.b2[turn_.slot], full, row,
-                        head, item.batch);
       load_bytes(shared_.delta[turn_.slot], p_.delta + stats + row, kStatBytes, full);
       close_step();
+      if (j > begin) box_ahead = first_box<Config>(p_.q_rows, first_query(ahead));
     }
   }
 
-  __device__ void open_step() { wait(shared_.step_empty[turn_.slot], turn_.parity ^ 1); }
+  /// Of a strip in the list of its column.
+  static __device__ std::int32_t first_query(const uint2& strip) {
+    return static_cast<std::int32_t>(strip.x & ((1U << kKeyTileBits) - 1)) * kQuadrant;
+  }
+
+  __device__ void open_step() {
+    wait(shared_.step_empty[turn_.slot], turn_.parity ^ 1);
+  }
   __device__ void close_step() {
     turn_.advance();
     opens_ = 0;

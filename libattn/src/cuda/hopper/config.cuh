@@ -23,6 +23,9 @@ struct ForwardConfig {
   static constexpr bool kGathers = kRows == Rows::gathered;
   /// With two warpgroups ptxas has no register to spare for so much as a call.
   static constexpr bool kCanGather = kWarpgroups == 3;
+  /// The loading warp tells where the rows of an item stand. Else the warpgroups look it up, for
+  /// which ptxas finds the registers.
+  static constexpr bool kTellsRows = kRows == Rows::in_boxes && kWarpgroups == 3;
   template <Rows kOther>
   using With = ForwardConfig<T, kDim, kN, kWarpgroups, kRing, kItems, kOther>;
   static constexpr int kThreads = 128 * (kWarpgroups + 1);

@@ -26,8 +26,7 @@ class DeviceOrder {
     in_place_ = boxes.serve(new_to_old.size());
     if (!in_place_) return;
     stride_ = boxes.stride;
-    blocks_ = cuda::DeviceArray<RowBox>(std::span(boxes.blocks));
-    groups_ = cuda::DeviceArray<RowBox>(std::span(boxes.groups));
+    boxes_ = cuda::DeviceArray<RowBox>(std::span(boxes.boxes));
     copy_ = cuda::DeviceArray<std::int32_t>(std::span(boxes.copy));
   }
 
@@ -62,22 +61,23 @@ class DeviceOrder {
             .chunks = static_cast<std::int64_t>(copied_elements(tensor) / 8)};
   }
 
-  [[nodiscard]] OrderedRows rows() const noexcept { return {blocks_.data(), groups_.data()}; }
+  [[nodiscard]] OrderedRows rows() const noexcept { return {boxes_.data(), stride_}; }
 
   /// The maps of a tensor for rows(), copied rows at `place`.
   [[nodiscard]] OrderedTensor maps(const TensorView& tensor, void* place) const {
-    OrderedTensor maps{.block = strided_map(tensor, stride_, kQuadrant)};
-    maps.group[kStrided] = strided_map(tensor, stride_, kBoxGroup);
-    maps.group[kNatural] = strided_map(tensor, 1, kBoxGroup);
-    if (copied_rows() != 0) maps.group[kCopied] = strided_map(copies(tensor, place), 1, kBoxGroup);
-    return maps;
+    OrderedTensor ordered{};
+    ordered.maps[kStrided] = strided_map(tensor, stride_, kBoxRows);
+    ordered.maps[kNatural] = strided_map(tensor, 1, kBoxRows);
+    if (copied_rows() != 0) ordered.maps[kCopied] = strided_map(copies(tensor, place), 1, kBoxRows);
+    ordered.maps[kWhole] = strided_map(tensor, stride_, kQuadrant);
+    return ordered;
   }
 
  private:
   cuda::DeviceArray<std::int32_t> order_;
   bool in_place_ = false;
   std::int32_t stride_ = 1;
-  cuda::DeviceArray<RowBox> blocks_, groups_;
+  cuda::DeviceArray<RowBox> boxes_;
   cuda::DeviceArray<std::int32_t> copy_;
 };
 

@@ -5,14 +5,18 @@
 
 #include "cuda/hopper/config.cuh"
 #include "cuda/hopper/mask.cuh"
+#include "cuda/hopper/ordered_rows.cuh"
 #include "cuda/hopper/pipeline.cuh"
 #include "cuda/hopper/ptx.cuh"
 #include "cuda/hopper/softmax.cuh"
 
 namespace attn::hopper {
 
-/// Row of Q, O and LSE in which row i of the mask stands.
-__device__ __forceinline__ std::int64_t row_of(const ForwardParams& p, std::int32_t i) {
+/// Row of Q, O and LSE in which row i of the mask stands, number `place` of its block.
+template <class Config>
+__device__ __forceinline__ std::int64_t row_of(const ForwardParams& p, const BlockRows& rows,
+                                               int place, std::int32_t i) {
+  if constexpr (Config::kTellsRows) return row_in(rows, place, p.mask.q_order, i);
   return p.mask.q_order == nullptr ? i : __ldg(p.mask.q_order + i);
 }
 
@@ -28,6 +32,8 @@ __device__ __forceinline__ void write_item(const ForwardParams& p, SharedStorage
   const ItemInfo& info = shared.item[slot];
   const int warp = thread / 32;
   const int lane = thread % 32;
+  BlockRows rows_of_block{};
+  if constexpr (Config::kTellsRows) rows_of_block = shared.rows[slot][group];
   const std::uint32_t seen = quad_or(row.seen);
   bool redo = false;
   float log_sum[2];
@@ -56,7 +62,8 @@ __device__ __forceinline__ void write_item(const ForwardParams& p, SharedStorage
       const std::int32_t i = first_row + lane / 4 + 8 * r;
       if (i < p.n_q) {
         p.lse[info.batch * p.lse_strides.batch + info.head * p.lse_strides.head +
-              row_of(p, i) * p.lse_strides.row] = log_sum[r];
+              row_of<Config>(p, rows_of_block, warp * 16 + lane / 4 + 8 * r, i) *
+                  p.lse_strides.row] = log_sum[r];
       }
     }
   }
@@ -89,7 +96,8 @@ __device__ __forceinline__ void write_item(const ForwardParams& p, SharedStorage
         staging + (chunk / 8 * Config::kBlockM + r) * kPanel + ((chunk % 8) ^ (r % 8)) * 8);
     const std::int32_t i = first_row + r;
     if (i < p.n_q) {
-      *reinterpret_cast<uint4*>(rows + row_of(p, i) * p.o_strides.row + chunk * 8) = *source;
+      const std::int64_t to = row_of<Config>(p, rows_of_block, warp * 16 + r, i);
+      *reinterpret_cast<uint4*>(rows + to * p.o_strides.row + chunk * 8) = *source;
     }
   }
   // The next Q comes here through TMA: order it behind these ordinary accesses.

@@ -37,7 +37,7 @@ cudaError_t launch_kernel(const ForwardParams& params, int ctas, cudaStream_t st
 
 template <class Config, class Steps>
 cudaError_t launch_forward(const ForwardParams& params, int ctas, cudaStream_t stream) {
-  if (params.q_rows.blocks != nullptr || params.kv_rows.blocks != nullptr) {
+  if (params.q_rows.boxes != nullptr || params.kv_rows.boxes != nullptr) {
     using InBoxes = typename Config::template With<Rows::in_boxes>;
     return launch_kernel<InBoxes, Steps>(params, ctas, stream);
   }

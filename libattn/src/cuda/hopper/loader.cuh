@@ -47,6 +47,9 @@ class Loader {
  private:
   static constexpr std::uint32_t kPanelBlockBytes = kQuadrant * kPanel * 2;
   static constexpr int kPanels = Config::kHeadDim / kPanel;
+  static constexpr bool kInBoxes = Config::kRows == Rows::in_boxes;
+  static constexpr int kBoxesOfTile = kStripKeys / kBoxRows;
+  static constexpr int kBoxesOfItem = Config::kGroups * kBoxesOfBlock;
 
   __device__ bool gathers() const { return Config::kGathers && p_.gather.ctas != 0; }
 
@@ -66,11 +69,13 @@ class Loader {
 
   __device__ void load_item(const WorkItem& item, const Place& place) {
     if (gathers()) wait_for_rows(place);
+    if constexpr (kInBoxes) look_up_queries(item.row_tile);
     Steps steps(p_, item);
     const std::uint32_t slot = q_turn_.slot;
     // Whoever has still to free the slot may be waiting for the V that is due.
     if (!__all_sync(0xFFFFFFFFU, ready(shared_.q_empty[slot], q_turn_.parity ^ 1))) finish_v();
     wait(shared_.q_empty[slot], q_turn_.parity ^ 1);
+    if constexpr (Config::kTellsRows) publish_rows(slot, item.row_tile);
     if (lane_ == 0) {
       shared_.item[slot] = {item.row_tile, place.batch, place.head};
       arrive_expecting(shared_.q_full[slot], SharedStorage<Config>::kQElements * 2);
@@ -81,28 +86,71 @@ class Loader {
 
     std::uint32_t opens = kOpens;
     TileEntry tile{};
-    while (steps.next(tile)) {
-#pragma unroll
-      for (int part = 0; part < kParts; ++part) {
-        const Load load{tile.key, part * Config::kKeyBlocks, place.head / p_.group, place.batch};
-        // Nobody needs it, unless it is the only one to open the item.
-        if (kParts != 1 && !any(load) && (opens == 0 || part + 1 != kParts)) continue;
-        wait(shared_.k_empty[k_turn_.slot], k_turn_.parity ^ 1);
-        std::uint32_t strips = 0;
-        if (lane_ == 0) strips = describe_step(load, opens);
-        load_kv(p_.k_map, p_.k_boxes, shared_.k[k_turn_.slot], shared_.k_full[k_turn_.slot], load,
-                strips * kStripWords * 4);
-        if (strips != 0) {
-          load_bytes(p_.mask.bits + std::int64_t{tile.bits} * kStripWords,
-                     shared_.words[k_turn_.slot], strips * kStripWords * 4,
-                     shared_.k_full[k_turn_.slot]);
-        }
-        k_turn_.advance();
-        finish_v();
-        pending_ = load;
-        opens = 0;
+    if constexpr (kInBoxes) {
+      // Boxes are looked up a tile ahead, as its entry was a tile before.
+      bool some = steps.next(tile);
+      RowBox boxes = look_up_keys(tile);
+      while (some) {
+        TileEntry next_tile{};
+        some = steps.next(next_tile);
+        const RowBox next_boxes = look_up_keys(next_tile);
+        load_tile(tile, boxes, place, opens);
+        tile = next_tile;
+        boxes = next_boxes;
       }
+    } else {
+      while (steps.next(tile)) load_tile(tile, {}, place, opens);
     }
+  }
+
+  __device__ __forceinline__ void load_tile(const TileEntry& tile, const RowBox& boxes,
+                                            const Place& place, std::uint32_t& opens) {
+#pragma unroll
+    for (int part = 0; part < kParts; ++part) {
+      const Load load{tile.key, part * Config::kKeyBlocks, place.head / p_.group, place.batch,
+                      boxes};
+      // Nobody needs it, unless it is the only one to open the item.
+      if (kParts != 1 && !any(load) && (opens == 0 || part + 1 != kParts)) continue;
+      wait(shared_.k_empty[k_turn_.slot], k_turn_.parity ^ 1);
+      std::uint32_t strips = 0;
+      if (lane_ == 0) strips = describe_step(load, opens);
+      load_kv(p_.k_map, p_.k_boxes, shared_.k[k_turn_.slot], shared_.k_full[k_turn_.slot], load,
+              strips * kStripWords * 4);
+      if (strips != 0) {
+        load_bytes(p_.mask.bits + std::int64_t{tile.bits} * kStripWords,
+                   shared_.words[k_turn_.slot], strips * kStripWords * 4,
+                   shared_.k_full[k_turn_.slot]);
+      }
+      k_turn_.advance();
+      finish_v();
+      pending_ = load;
+      opens = 0;
+    }
+  }
+
+  /// Those of both key blocks of a tile, one a lane, again in lanes 16 to 31.
+  __device__ RowBox look_up_keys(const TileEntry& tile) const {
+    if (p_.kv_rows.boxes == nullptr) return {};
+    return look_up(p_.kv_rows, key_tile(tile.key) * kBoxesOfTile + lane_ % kBoxesOfTile);
+  }
+
+  /// Those of an item's Q, one a lane.
+  __device__ void look_up_queries(std::int32_t row_tile) {
+    if (p_.q_rows.boxes == nullptr || lane_ >= kBoxesOfItem) return;
+    q_box_ = look_up(p_.q_rows, row_tile * kBoxesOfItem + lane_);
+  }
+
+  /// Tells each warpgroup where its rows stand.
+  __device__ void publish_rows(std::uint32_t slot, std::int32_t row_tile) {
+    if (lane_ % kBoxesOfBlock == 0 && lane_ < kBoxesOfItem) {
+      const int group = lane_ / kBoxesOfBlock;
+      shared_.rows[slot][group] =
+          p_.q_rows.boxes != nullptr ? block_rows(p_.q_rows, q_box_)
+          : p_.mask.q_order != nullptr
+              ? BlockRows{0, 0}
+              : BlockRows{row_tile * Config::kBlockM + group * kQuadrant, 1};
+    }
+    __syncwarp();
   }
 
   __device__ void wait_for_rows(const Place& place) {
@@ -119,6 +167,7 @@ class Loader {
     std::uint32_t key;
     int first_block;
     std::int32_t head, batch;
+    RowBox boxes;  ///< of Rows::in_boxes
   };
   static constexpr int kParts = kStripKeys / Config::kBlockN;
   static constexpr std::uint32_t kNothing = 0xFFFFFFFFU;
@@ -136,12 +185,13 @@ class Loader {
   __device__ void load_q(std::uint32_t slot, std::int32_t first_row, const Place& place) {
     std::uint16_t* const q = shared_.q[slot];
     std::uint64_t& barrier = shared_.q_full[slot];
-    if constexpr (Config::kRows == Rows::in_boxes) {
-      if (p_.q_rows.blocks != nullptr) {
-        for (int g = 0; g < Config::kGroups; ++g) {
-          load_ordered<kPanels, 32>(p_.q_rows, p_.q_boxes, first_row / kQuadrant + g,
-                                    q + g * kQuadrant * kPanel, Config::kBlockM * kPanel, barrier,
-                                    place.head, place.batch, lane_);
+    if constexpr (kInBoxes) {
+      if (p_.q_rows.boxes != nullptr) {
+        if (lane_ >= kBoxesOfItem) return;
+        for (int panel = 0; panel < kPanels; ++panel) {
+          load_panel(p_.q_boxes, q_box_, lane_ % kBoxesOfBlock, panel,
+                     q + (panel * Config::kBlockM + lane_ / kBoxesOfBlock * kQuadrant) * kPanel,
+                     barrier, place.head, place.batch);
         }
         return;
       }
@@ -210,11 +260,14 @@ class Loader {
 #pragma unroll
     for (int c = 0; c < Config::kKeyBlocks; ++c) {
       if (!needed[c]) continue;
-      if constexpr (Config::kRows == Rows::in_boxes) {
-        if (p_.kv_rows.blocks != nullptr) {
-          load_ordered<kPanels, 32>(p_.kv_rows, boxes, first_key / kQuadrant + c,
-                                    destination + c * kQuadrant * kPanel, Config::kBlockN * kPanel,
-                                    full, load.head, load.batch, lane_);
+      if constexpr (kInBoxes) {
+        if (p_.kv_rows.boxes != nullptr) {
+          if (lane_ % kBoxesOfTile / kBoxesOfBlock != load.first_block + c) continue;
+          for (int panel = lane_ / kBoxesOfTile; panel < kPanels; panel += 32 / kBoxesOfTile) {
+            load_panel(boxes, load.boxes, lane_ % kBoxesOfBlock, panel,
+                       destination + (panel * Config::kBlockN + c * kQuadrant) * kPanel, full,
+                       load.head, load.batch);
+          }
           continue;
         }
       }
@@ -243,7 +296,8 @@ class Loader {
   Turn<Config::kItemSlots> q_turn_;
   Turn<Config::kStages> k_turn_;
   Turn<Config::kStages> v_turn_;
-  Load pending_{kNothing, 0, 0, 0};
+  Load pending_{kNothing, 0, 0, 0, {}};
+  RowBox q_box_{};
 };
 
 }  // namespace attn::hopper

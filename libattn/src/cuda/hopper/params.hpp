@@ -121,11 +121,12 @@ enum RowSource : std::uint32_t {
   kStrided = 0,  ///< the tensor, its rows dealt out to as many parts as the order's stride
   kNatural = 1,  ///< the tensor
   kCopied = 2,   ///< rows that were copied in front of the kernel
-  kSplit = 3,    ///< no box holds the block: `row` is the first of its eight groups
+  kWhole = 3     ///< as kStrided, all 64 rows of the block at once
 };
 inline constexpr std::uint32_t kSourceShift = 30;
-/// Rows that one swizzled box of a split block holds: below 8, rows of 128 bytes have no atom.
-inline constexpr int kBoxGroup = 8;
+/// Rows of the smallest box: below 8, swizzled rows of 128 bytes have no atom.
+inline constexpr int kBoxRows = 8;
+inline constexpr int kBoxesOfBlock = kQuadrant / kBoxRows;
 
 /// Rows that follow each other in the mask's order, by their coordinates in a map.
 struct alignas(8) RowBox {
@@ -133,16 +134,15 @@ struct alignas(8) RowBox {
   std::uint32_t part;  ///< below the RowSource
 };
 
-/// An order that is loaded in place, block by block (row_boxes.hpp).
+/// An order that is loaded in place (row_boxes.hpp).
 struct OrderedRows {
-  const RowBox* blocks;  ///< of 64 rows; null: rows stand as the mask has them
-  const RowBox* groups;  ///< of 8 rows, of those blocks that are kSplit
+  const RowBox* boxes;  ///< eight for each 64 rows; null: rows stand as the mask has them
+  std::int32_t stride;
 };
 
-/// The maps that its boxes are of: column, row, part, head, batch.
+/// The maps that its boxes are of, by RowSource: coordinates are column, row, part, head, batch.
 struct OrderedTensor {
-  CUtensorMap block;     ///< kStrided, 64 rows by 64 columns
-  CUtensorMap group[3];  ///< by RowSource, 8 rows by 64 columns
+  CUtensorMap maps[4];
 };
 
 /// What the forward kernel brings into the mask's order itself (gather_ahead.cuh).

@@ -27,6 +27,12 @@ struct ItemInfo {
   std::int32_t row_tile, batch, head;
 };
 
+/// Where the 64 rows of a block stand in the tensors: first, first + step, ...; or step 0, where
+/// that is to be looked up in the order.
+struct BlockRows {
+  std::int32_t first, step;
+};
+
 /// And about a step, for each warpgroup its own.
 enum StepFlags : std::uint32_t {
   kRun = 1,     ///< this warpgroup has something to compute
@@ -53,6 +59,7 @@ struct SharedStorage {
   std::uint64_t k_full[Config::kStages], k_empty[Config::kStages];
   std::uint64_t v_full[Config::kStages], v_empty[Config::kStages];
   ItemInfo item[Config::kItemSlots];
+  BlockRows rows[Config::kItemSlots][Config::kGroups];   ///< where kTellsRows
   std::uint32_t step[Config::kStages][Config::kGroups];  ///< StepFlags
 };
 
