@@ -123,7 +123,8 @@ def main():
         ways = [times["natural"]["median"], times["fused"]["median"],
                 times["permuted"]["median"] + 2 * move / args.layers]
         cells = [f"{rest + ms:.2f} ({100 * ms / (rest + ms):.0f} %)" for ms in ways]
-        print(f"| {problem['mask']} | {problem['pipeline']} | {problem['pass']} | {rest:.2f} | "
+        pipeline = problem["pipeline"].replace("|", "\\|")
+        print(f"| {problem['mask']} | {pipeline} | {problem['pass']} | {rest:.2f} | "
               f"{' | '.join(cells)} | {(rest + ways[0]) / (rest + ways[2]):.2f} |", flush=True)
 
 
