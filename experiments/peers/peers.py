@@ -440,7 +440,7 @@ def main():
     tell(f"torch {torch.__version__} imported, {len(sources)} problems")
     absent, kept = set(), []
     torch.set_grad_enabled(False)
-    with (tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as ahead,
+    with (tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(4) as ahead,
           args.results.open("a", encoding="utf-8") as out):
         pending = []
         for source in sources:
