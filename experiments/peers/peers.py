@@ -311,7 +311,7 @@ def begun_record(source, peer):
     record = copy.deepcopy(source)
     record["problem"]["backend"] = peer.name
     record["walk"] = None
-    later = ("cost_model", "budget", "scale")  # left out of a key where they say nothing
+    later = ("kernel_tile", "cost_model", "budget", "scale")  # left out of a key where they say nothing
     record["key"] = " ".join(f"{name}={value}" for name, value in record["problem"].items()
                              if value not in ("", None) or name not in later)
     return record
