@@ -102,6 +102,7 @@ TEST(HopperOrders, InBoxes) {
       {residue_classes(n_q, 8, 16), residue_classes(n_k, 8, 16)},
       {residue_classes(n_q, 3), half_shuffled},
       {none, residue_classes(n_k, 8)},
+      {residue_classes(n_q, 8, 200), residue_classes(n_k, 8, 150)},
       {residue_classes(n_q, 2, 5), none},
       {natural(n_q), residue_classes(n_k, 64)},
       {residue_classes(n_q, 8), shuffled(n_k, 6)},

@@ -169,7 +169,7 @@ __device__ __forceinline__ void load_tiles(const OrderedRows& rows, const RowBox
   };
   if constexpr (Config::kRows == Rows::in_boxes) {
     if (rows.boxes != nullptr) {
-      if (source_of(first) == kWhole) return load_box(first, 0);
+      if (source_of(first) >= kWhole) return load_box(first, 0);
       constexpr int kAtOnce = 2;  // reads in flight
 #pragma unroll 1
       for (int b = 0; b < kBoxesOfBlock; b += kAtOnce) {

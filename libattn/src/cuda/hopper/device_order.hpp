@@ -68,8 +68,12 @@ class DeviceOrder {
     OrderedTensor ordered{};
     ordered.maps[kStrided] = strided_map(tensor, stride_, kBoxRows);
     ordered.maps[kNatural] = strided_map(tensor, 1, kBoxRows);
-    if (copied_rows() != 0) ordered.maps[kCopied] = strided_map(copies(tensor, place), 1, kBoxRows);
     ordered.maps[kWhole] = strided_map(tensor, stride_, kQuadrant);
+    if (copied_rows() != 0) {
+      const TensorView copied = copies(tensor, place);
+      ordered.maps[kCopied] = strided_map(copied, 1, kBoxRows);
+      ordered.maps[kWholeCopied] = strided_map(copied, 1, kQuadrant);
+    }
     return ordered;
   }
 

@@ -21,12 +21,12 @@ __device__ __forceinline__ std::int32_t part_of(const RowBox& box) {
 }
 
 /// Box `index` of a block of 64 rows, one panel of 64 columns, to the panel's first row at
-/// `destination`. Of a block that is kWhole the first loads all.
+/// `destination`. Of a whole block the first loads all.
 __device__ __forceinline__ void load_panel(const OrderedTensor& tensor, const RowBox& box,
                                            int index, int panel, std::uint16_t* destination,
                                            std::uint64_t& barrier, std::int32_t head,
                                            std::int32_t batch) {
-  if (source_of(box) == kWhole && index != 0) return;
+  if (source_of(box) >= kWhole && index != 0) return;
   const std::int32_t coordinates[5] = {panel * kPanel, box.row, part_of(box), head, batch};
   cuda::ptx::cp_async_bulk_tensor(cuda::ptx::space_cluster, cuda::ptx::space_global,
                                   destination + index * kBoxRows * kPanel,

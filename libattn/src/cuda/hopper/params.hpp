@@ -121,9 +121,11 @@ enum RowSource : std::uint32_t {
   kStrided = 0,  ///< the tensor, its rows dealt out to as many parts as the order's stride
   kNatural = 1,  ///< the tensor
   kCopied = 2,   ///< rows that were copied in front of the kernel
-  kWhole = 3     ///< as kStrided, all 64 rows of the block at once
+  // All 64 rows of a block at once:
+  kWhole = 3,       ///< as kStrided
+  kWholeCopied = 4  ///< as kCopied
 };
-inline constexpr std::uint32_t kSourceShift = 30;
+inline constexpr std::uint32_t kSourceShift = 29;
 /// Rows of the smallest box: below 8, swizzled rows of 128 bytes have no atom.
 inline constexpr int kBoxRows = 8;
 inline constexpr int kBoxesOfBlock = kQuadrant / kBoxRows;
@@ -142,7 +144,7 @@ struct OrderedRows {
 
 /// The maps that its boxes are of, by RowSource: coordinates are column, row, part, head, batch.
 struct OrderedTensor {
-  CUtensorMap maps[4];
+  CUtensorMap maps[5];
 };
 
 /// What the forward kernel brings into the mask's order itself (gather_ahead.cuh).

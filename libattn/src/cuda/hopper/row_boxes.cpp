@@ -35,15 +35,25 @@ class BoxFinder {
   [[nodiscard]] RowBoxes find() const {
     RowBoxes result;
     result.stride = common_stride(order_);
-    constexpr std::size_t kStep = kRowBoxPadding * kQuadrant;
-    for (std::size_t first = 0; first < (order_.size() + kStep - 1) / kStep * kStep;
-         first += kQuadrant) {
-      const auto block = rows(first, kQuadrant);
-      const bool whole = fits(block, kQuadrant, result.stride);
-      for (int b = 0; b < kBoxesOfBlock; ++b) {
-        result.boxes.push_back(
-            whole ? box(block[0], result.stride, kWhole)
-                  : box_of(rows(first + static_cast<std::size_t>(b * kBoxRows), kBoxRows), result));
+    const std::size_t blocks = (order_.size() + kQuadrant - 1) / kQuadrant;
+    const auto block = [&](std::size_t b) { return rows(b * kQuadrant, kQuadrant); };
+    const auto fits_whole = [&](std::size_t b) { return fits(block(b), kQuadrant, result.stride); };
+    // Hubs stand at either end of an order, in blocks that all row tiles visit: copied whole, they
+    // are one box each time.
+    const std::size_t most = blocks < 8 ? 0 : blocks / 64 + 1;
+    std::size_t first = 0, last = blocks;
+    while (first < most && !fits_whole(first)) ++first;
+    while (last > first && blocks - last < most && !fits_whole(last - 1)) --last;
+    for (std::size_t b = 0; b < (blocks + kRowBoxPadding - 1) / kRowBoxPadding * kRowBoxPadding;
+         ++b) {
+      if (fits_whole(b)) {
+        add(box(block(b)[0], result.stride, kWhole), result);
+      } else if (b < first || (b >= last && b < blocks)) {
+        add(copied(block(b), kQuadrant, kWholeCopied, result), result);
+      } else {
+        for (std::size_t at = b * kQuadrant; at < (b + 1) * kQuadrant; at += kBoxRows) {
+          result.boxes.push_back(box_of(rows(at, kBoxRows), result));
+        }
       }
     }
     return result;
@@ -72,10 +82,20 @@ class BoxFinder {
     if (rows.empty()) return {n_, kStrided << kSourceShift};  // out of the map
     if (fits(rows, kBoxRows, result.stride)) return box(rows[0], result.stride, kStrided);
     if (fits(rows, kBoxRows, 1)) return box(rows[0], 1, kNatural);
-    const auto place = static_cast<std::int32_t>(result.copy.size());
+    return copied(rows, kBoxRows, kCopied, result);
+  }
+
+  static RowBox copied(std::span<const std::int32_t> rows, std::size_t height, RowSource source,
+                       RowBoxes& result) {
+    const std::size_t place = result.copy.size();
     result.copy.insert(result.copy.end(), rows.begin(), rows.end());
-    result.copy.resize(static_cast<std::size_t>(place) + kBoxRows, kNoRow);
-    return box(place, 1, kCopied);
+    result.copy.resize(place + height, kNoRow);
+    return box(static_cast<std::int32_t>(place), 1, source);
+  }
+
+  /// A whole block's.
+  static void add(const RowBox& box, RowBoxes& result) {
+    result.boxes.insert(result.boxes.end(), kBoxesOfBlock, box);
   }
 
   std::span<const std::int32_t> order_;

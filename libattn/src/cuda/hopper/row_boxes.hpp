@@ -18,9 +18,9 @@ namespace attn::hopper {
 struct RowBoxes {
   std::int32_t stride = 1;  ///< the most common one
   /// Of 8 rows each, for whole blocks of 64, as many as kRowBoxPadding says. The first of a block
-  /// that is kWhole loads all of it, and the others say the same.
+  /// that is kWhole or kWholeCopied loads all of it, and the others say the same.
   std::vector<RowBox> boxes;
-  std::vector<std::int32_t> copy;  ///< eight rows for each that is kCopied, or kNoRow
+  std::vector<std::int32_t> copy;  ///< the rows that are kCopied or kWholeCopied, or kNoRow
 
   /// Whether an order of `rows` rows is loaded by them: at most half of it has to be copied.
   [[nodiscard]] bool serve(std::size_t rows) const noexcept { return copy.size() <= rows / 2; }
