@@ -42,6 +42,7 @@ class Measurement {
     oracle_ = &workload.oracle(problem, options.scope);
     tensors_ = &workload.tensors(problem, backend_);
     operands().scale = scale_of(problem);
+    operands().deterministic = parse_gradients(problem.gradients).deterministic;
     describe();
   }
 
@@ -137,7 +138,8 @@ class Measurement {
                                      .q_order = {},
                                      .kv_order = {},
                                      .backward = backward(),
-                                     .kernel_tile = kernel_tile()};
+                                     .kernel_tile = kernel_tile(),
+                                     .backward_passes = parse_gradients(problem_.gradients).passes};
 
     const attn::BlockMask& natural = natural_->mask;
     times_.build_natural = natural_->build;
@@ -189,6 +191,7 @@ class Measurement {
               : std::visit([&](const auto& m) { return backend_.prepare(m, plain); }, mask);
     tensors_->reserve_ordered(backend_);
     ordered().scale = operands().scale;
+    ordered().deterministic = operands().deterministic;
     ordered().reserve_workspace(backend_, *permuted_plan_);
     gather_inputs();
   }

@@ -13,6 +13,7 @@ struct Operands {
   Tensor q, k, v, o, lse;
   Tensor d_o, dq, dk, dv;
   std::optional<float> scale;  ///< 1/√D when absent
+  bool deterministic = true;   ///< the gradients
   attn::Buffer workspace;
   std::size_t workspace_bytes = 0;
 
@@ -37,6 +38,7 @@ struct Operands {
             .dk = dk.view,
             .dv = dv.view,
             .scale = scale,
+            .deterministic = deterministic,
             .workspace = workspace.get(),
             .workspace_bytes = workspace_bytes};
   }

@@ -126,6 +126,20 @@ Pass parse_pass(std::string_view text) {
                    did_you_mean_or(text, names, "there are fwd, bwd and both"));
 }
 
+GradientWay parse_gradients(std::string_view text) {
+  if (text.empty()) return {};
+  if (text == "unordered") return {.deterministic = false};
+  if (text == "two-pass") return {.passes = 2};
+  if (text == "one-pass") return {.passes = 1};
+  if (text == "one-pass-unordered") return {.passes = 1, .deterministic = false};
+  const std::vector<std::string> names = {"unordered", "two-pass", "one-pass",
+                                          "one-pass-unordered"};
+  throw UsageError("no way '" + std::string(text) + "' to make gradients" +
+                   did_you_mean_or(text, names,
+                                   "there are unordered, two-pass, one-pass and "
+                                   "one-pass-unordered"));
+}
+
 std::string calibration_of(std::string_view objective) {
   constexpr std::string_view kName = "cost_model{";
   if (!objective.starts_with(kName) || !objective.ends_with('}')) return "";
@@ -169,6 +183,7 @@ void validate(const Problem& problem) {
   if (!problem.kernel_tile.empty()) (void)parse_tile(problem.kernel_tile);
   (void)parse_dtype(problem.dtype);
   (void)parse_pass(problem.pass);
+  (void)parse_gradients(problem.gradients);
   require_backend(problem.backend);
   require_algorithm(problem.algorithm);
   require_form(problem, context_of(problem).objective);

@@ -30,6 +30,16 @@ enum class Pass { forward, backward, both };
 /// "fwd", "bwd" or "both". Throws UsageError with the nearest.
 [[nodiscard]] Pass parse_pass(std::string_view text);
 
+/// What a backward pass is asked for.
+struct GradientWay {
+  int passes = 0;             ///< attn::PrepareOptions::backward_passes
+  bool deterministic = true;  ///< attn::BackwardArgs::deterministic
+};
+
+/// "", the same bits on every run by the passes that the backend chooses; "unordered", without that
+/// promise; "two-pass", "one-pass" and "one-pass-unordered". Throws UsageError with the nearest.
+[[nodiscard]] GradientWay parse_gradients(std::string_view text);
+
 /// The problem's objective. "" is the cost model of the problem's calibration where it names one,
 /// or else the count of its tiles; "cost_model{file=FILE}" is the cost model of that calibration.
 /// Throws UsageError, reorder::Error.

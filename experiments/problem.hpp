@@ -19,6 +19,7 @@ struct Problem {
   std::string pass = "fwd";         ///< fwd, bwd or both, one after the other
   std::string tile = "128x128";     ///< BMxBN
   std::string kernel_tile;          ///< BMxBN that the forward kernel computes in; "": its choice
+  std::string gradients;            ///< text for parse_gradients
   std::string objective;            ///< text for objective_of; "": the tile's count, or cost_model
   std::string cost_model;           ///< the file of a calibration, or ""
   std::string budget;               ///< text for reorder::parse_budget; "": the pipeline's own
@@ -42,6 +43,7 @@ void fields(T& p, Visit&& visit) {
   visit("pass", p.pass);
   visit("tile", p.tile);
   visit("kernel_tile", p.kernel_tile);
+  visit("gradients", p.gradients);
   visit("objective", p.objective);
   visit("cost_model", p.cost_model);
   visit("budget", p.budget);

@@ -50,7 +50,8 @@ std::string key_of(const Problem& problem) {
   fields(problem, [&](const char* name, const auto& value) {
     const std::string text = cell(encode(value));
     const auto is = [&](std::string_view one) { return one == name; };
-    if (text.empty() && (is("kernel_tile") || is("cost_model") || is("budget") || is("scale")))
+    if (text.empty() &&
+        (is("kernel_tile") || is("gradients") || is("cost_model") || is("budget") || is("scale")))
       return;
     key += (key.empty() ? "" : " ") + std::string(name) + "=" + text;
   });

@@ -26,7 +26,8 @@ const std::vector<std::string> kKeys = {
     "masks",      "max_n",        "n",          "modifiers", "pipelines",   "backends",
     "tiles",      "kernel_tiles", "objectives", "budgets",   "cost_models", "dtypes",
     "algorithms", "batch",        "heads",      "kv_heads",  "head_dims",   "scales",
-    "seeds",      "pass",         "repeats",    "min_time",  "verify",      "comment"};
+    "seeds",      "pass",         "gradients",  "repeats",   "min_time",    "verify",
+    "comment"};
 
 template <class T>
 struct Limits {
@@ -289,6 +290,7 @@ SweepConfig parse_sweep_config(const Json& json, const std::string& where, const
   axis("algorithms", &Problem::algorithm, defaults.algorithm);
   axis("pass", &Problem::pass, defaults.pass);
   axis("tiles", &Problem::tile, defaults.tile);
+  axis("gradients", &Problem::gradients, defaults.gradients);
   axis("kernel_tiles", &Problem::kernel_tile, defaults.kernel_tile);
   axis("objectives", &Problem::objective, defaults.objective);
   axis("cost_models", &Problem::cost_model, defaults.cost_model);

@@ -38,6 +38,7 @@ struct SweepConfig {
 ///       "backends":   ["cpu"],
 ///       "algorithms": ["lists"],          as attn::Algorithm names them
 ///       "pass":       "fwd",              or "bwd", "both"
+///       "gradients":  ["", "unordered"],  as parse_gradients has them
 ///       "tiles":      ["128x128"],
 ///       "kernel_tiles": ["192x64"],       of the forward kernel; the backend's choice without it
 ///       "objectives": ["tiles{128,128}"],

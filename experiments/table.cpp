@@ -93,6 +93,10 @@ std::vector<Column> columns_for(const std::vector<const Record*>& records) {
        [](const Record& r) {
          return r.problem.kernel_tile.empty() ? "by mask" : r.problem.kernel_tile;
        }},
+      {"gradients", Align::left,
+       [](const Record& r) {
+         return r.problem.gradients.empty() ? "by mask" : r.problem.gradients;
+       }},
       {"dtype", Align::left, [](const Record& r) { return r.problem.dtype; }},
       {"D", Align::right, [](const Record& r) { return std::to_string(r.problem.head_dim); }},
       {"B", Align::right, [](const Record& r) { return std::to_string(r.problem.batch); }},

@@ -77,7 +77,7 @@ const WalkCounts& Workload::natural_walk(const attn::Walk& walk) {
 const Oracle& Workload::oracle(const Problem& problem, Scope scope) {
   Problem shared = problem;
   shared.pipeline = shared.backend = shared.algorithm = shared.pass = "";
-  shared.tile = shared.kernel_tile = "";
+  shared.tile = shared.kernel_tile = shared.gradients = "";
   shared.objective = shared.cost_model = shared.budget = "";
   shared.threads = 0;
   const std::string key = key_of(shared) + " " + std::to_string(static_cast<int>(scope));

@@ -69,6 +69,11 @@ void add_run(CLI::App& app, Action& action) {
                         "Queries x keys that the forward kernel computes in, where the backend has "
                         "several (default: by the mask)")
             ->type_name("TILE");
+        command
+            .add_option("--gradients", problem.gradients,
+                        "How the backward pass makes them: unordered, two-pass, one-pass or "
+                        "one-pass-unordered (default: the same bits on every run, by the mask)")
+            ->type_name("WAY");
         command.add_option("--repeats", options.repeats.minimum, "Fewest timed rounds")
             ->capture_default_str()
             ->check(whole_within(1, 1000000));

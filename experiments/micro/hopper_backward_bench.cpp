@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The backward pass of the Hopper backend on the masks that its peers were measured on: N = 16384,
-// B = 4, bf16, H = 16 at head_dim 128 and H = 32 at head_dim 64. Prints median and minimum, the
-// rate at 10 B H D flops a pair of the 64x64 quadrants that hold anything, and the worst error of
-// sampled gradients against fp64.
+// B = 4, bf16, H = 16 at head_dim 128 and H = 32 at head_dim 64. Prints median and minimum in two
+// passes and in one, with and without an order of its sums, with the worst error of sampled
+// gradients against fp64, the best rate at 10 B H D flops a pair of the 64x64 quadrants that hold
+// anything, and what the order costs.
 //
-//     hopper_backward_bench [--samples S] [--dim D] [MASK[@PIPELINE | @@PIPELINE]...]
+//     hopper_backward_bench [--samples S] [--dim D] [--way two-pass | ordered | unordered]...
+//                           [--no-check] [MASK[@PIPELINE | @@PIPELINE]...]
 //
 // A MASK is a text for masks::make. With a PIPELINE the mask is reordered, the tensors stay in the
 // mask's own order, and the time includes following the permutations; after @@ they are in the new
@@ -203,35 +205,78 @@ struct TiledMask {
       : mask(name), tiles(attn::BlockMask::from_csr(mask.pattern(), {64, 64}, 0)) {}
 };
 
-void measure(const attn::Backend& backend, Problem& p, const std::string& name,
-             const TiledMask& mask, int samples) {
-  attn::PrepareOptions options{.backward = true};
-  mask.mask.set_orders(options);
-  const auto plan = backend.prepare(mask.tiles, options);
-  say(name.c_str());
+/// A way to make gradients.
+struct Way {
+  const char* name;
+  int passes;
+  bool deterministic;
+};
+constexpr Way kWays[] = {{"two-pass", 2, true}, {"ordered", 1, true}, {"unordered", 1, false}};
+
+struct Options {
+  std::vector<std::int64_t> dims{128, 64};
+  int samples = 20;
+  bool check = true;
+  std::vector<std::string> ways;  ///< empty: all
+
+  [[nodiscard]] bool asks_for(const Way& way) const {
+    return ways.empty() || std::find(ways.begin(), ways.end(), way.name) != ways.end();
+  }
+};
+
+/// The median in seconds of one way, printed with the minimum and the worst error.
+double measure(const attn::Backend& backend, Problem& p, const TiledMask& mask, const Way& way,
+               const Options& options) {
+  attn::PrepareOptions prepare{.backward = true, .backward_passes = way.passes};
+  mask.mask.set_orders(prepare);
+  const auto plan = backend.prepare(mask.tiles, prepare);
   plan->forward({.q = p.q.view, .k = p.k.view, .v = p.v.view, .o = p.o.view, .lse = p.lse_view});
   attn::BackwardArgs args = p.args();
+  args.deterministic = way.deterministic;
   args.workspace_bytes = plan->backward_workspace(args);
   const attn::Buffer workspace = backend.allocate(args.workspace_bytes);
   args.workspace = workspace.get();
   const auto work = [&] { plan->backward(args); };
   (void)backend.time([] {}, 1);  // waits for what is under way
-  say("gradients");
+  say(way.name);
   (void)backend.time(work, 2);
-  say("sampled gradients");
-  const double error = Sampler(backend, p, mask.mask.natural()).worst();
-  const std::vector<double> seconds = backend.time(work, samples);
-  const double middle = median(seconds);
+  std::string error;
+  if (options.check) {
+    say("sampled gradients");
+    char text[16];
+    std::snprintf(text, sizeof text, " err %.0e", Sampler(backend, p, mask.mask.natural()).worst());
+    error = text;
+  }
+  const std::vector<double> seconds = backend.time(work, options.samples);
   const double least = *std::min_element(seconds.begin(), seconds.end());
+  std::printf("  %s %7.3f ms (min %7.3f)%s", way.name, median(seconds) * 1e3, least * 1e3,
+              error.c_str());
+  std::fflush(stdout);
+  return median(seconds);
+}
+
+void measure(const attn::Backend& backend, Problem& p, const std::string& name,
+             const TiledMask& mask, const Options& options) {
+  say(name.c_str());
   const auto quadrants = static_cast<double>(mask.tiles.full_count() + mask.tiles.partial_count());
+  std::printf("D=%-3ld %-30s %6.0f quads", p.dim, name.c_str(), quadrants);
+  std::map<std::string, double> seconds;
+  double best = INFINITY;
+  for (const Way& way : kWays) {
+    if (!options.asks_for(way)) continue;
+    seconds[way.name] = measure(backend, p, mask, way, options);
+    best = std::min(best, seconds[way.name]);
+  }
   const double flops = 10.0 * static_cast<double>(kBatch * p.heads * p.dim) * 64 * 64 * quadrants;
-  std::printf("D=%-3ld %-32s %7.0f quads  %8.3f ms (min %8.3f)  %4.0f TF/s  err %.1e\n", p.dim,
-              name.c_str(), quadrants, middle * 1e3, least * 1e3, flops / middle * 1e-12, error);
+  std::printf("  best %4.0f TF/s", flops / best * 1e-12);
+  if (seconds.contains("ordered") && seconds.contains("unordered")) {
+    std::printf("  order costs %+.1f %%", (seconds["ordered"] / seconds["unordered"] - 1) * 100);
+  }
+  std::printf("\n");
   std::fflush(stdout);
 }
 
-void run(const std::vector<std::string>& names, const std::vector<std::int64_t>& dims,
-         int samples) {
+void run(const std::vector<std::string>& names, const Options& options) {
   const attn::Backend& backend = attn::backend("hopper");
   std::vector<std::future<std::unique_ptr<const TiledMask>>> masks;
   masks.reserve(names.size());
@@ -242,14 +287,14 @@ void run(const std::vector<std::string>& names, const std::vector<std::int64_t>&
   std::map<std::int64_t, std::unique_ptr<Problem>> problems;  // by head_dim
   for (std::size_t m = 0; m < names.size(); ++m) {
     const auto mask = masks[m].get();
-    for (const std::int64_t dim : dims) {
+    for (const std::int64_t dim : options.dims) {
       std::unique_ptr<Problem>& problem = problems[dim];
       const std::int64_t n = mask->mask.pattern().n_q;
       if (problem == nullptr || problem->n != n) {
         problem = nullptr;  // two at once may not fit
         problem = std::make_unique<Problem>(backend, n, dim);
       }
-      measure(backend, *problem, names[m], *mask, samples);
+      measure(backend, *problem, names[m], *mask, options);
     }
   }
 }
@@ -258,14 +303,17 @@ void run(const std::vector<std::string>& names, const std::vector<std::int64_t>&
 
 int main(int argc, char** argv) {
   std::vector<std::string> names;
-  std::vector<std::int64_t> dims{128, 64};
-  int samples = 20;
+  Options options;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     if (argument == "--samples" && i + 1 < argc) {
-      samples = std::atoi(argv[++i]);
+      options.samples = std::atoi(argv[++i]);
     } else if (argument == "--dim" && i + 1 < argc) {
-      dims = {std::atoll(argv[++i])};
+      options.dims = {std::atoll(argv[++i])};
+    } else if (argument == "--way" && i + 1 < argc) {
+      options.ways.emplace_back(argv[++i]);
+    } else if (argument == "--no-check") {
+      options.check = false;
     } else {
       names.push_back(argument);
     }
@@ -285,7 +333,7 @@ int main(int argc, char** argv) {
     return 77;
   }
   try {
-    run(names, dims, samples);
+    run(names, options);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "hopper_backward_bench: %s\n", error.what());
     return 1;

@@ -16,7 +16,7 @@ struct DeviceBackward {
   Buffer workspace;
   BackwardArgs args;
 
-  DeviceBackward(const Backward& host, const Plan& plan)
+  DeviceBackward(const Backward& host, const Plan& plan, bool deterministic = true)
       : q(host.in.q),
         k(host.in.k),
         v(host.in.v),
@@ -36,6 +36,7 @@ struct DeviceBackward {
     args.dq = dq.view();
     args.dk = dk.view();
     args.dv = dv.view();
+    args.deterministic = deterministic;
     args.workspace_bytes = plan.backward_workspace(args);
     workspace = hopper().allocate(args.workspace_bytes);
     args.workspace = workspace.get();
@@ -49,14 +50,28 @@ struct DeviceBackward {
   }
 };
 
+/// A way to make gradients.
+struct BackwardForm {
+  const char* name;
+  int passes;
+  bool deterministic;
+};
+inline constexpr BackwardForm kBackwardForms[] = {
+    {"TwoPasses", 2, true}, {"Ordered", 1, true}, {"Unordered", 1, false}};
+
 /// As RunBackward, on the device.
-inline void on_device(const Backward& problem, const BlockMask& mask, const PrepareOptions& given) {
+inline void on_device_by(const BackwardForm& form, const Backward& problem, const BlockMask& mask,
+                         const PrepareOptions& given) {
   PrepareOptions options = given;
   options.backward = true;
+  options.backward_passes = form.passes;
   const auto plan = hopper().prepare(mask, options);
-  const DeviceBackward device(problem, *plan);
+  const DeviceBackward device(problem, *plan, form.deterministic);
   plan->backward(device.args);
   device.fetch(problem);
+}
+inline void on_device(const Backward& problem, const BlockMask& mask, const PrepareOptions& given) {
+  on_device_by({"Chosen", 0, true}, problem, mask, given);
 }
 
 }  // namespace attn::test

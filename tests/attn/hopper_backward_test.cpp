@@ -10,37 +10,48 @@
 #include <string>
 
 #include "attn/device_backward.hpp"
+#include "attn/errors.hpp"
 #include "attn/hopper_masks.hpp"
 
 namespace attn::test {
 namespace {
 
-TEST(HopperBackward, DenseAndCausal) {
+/// In each way that there is to make gradients.
+class HopperBackward : public testing::TestWithParam<BackwardForm> {
+ protected:
+  RunBackward run = [](const Backward& problem, const BlockMask& mask,
+                       const PrepareOptions& options) {
+    on_device_by(GetParam(), problem, mask, options);
+  };
+};
+INSTANTIATE_TEST_SUITE_P(Gpu, HopperBackward, testing::ValuesIn(kBackwardForms),
+                         [](const auto& test) { return std::string(test.param.name); });
+
+TEST_P(HopperBackward, DenseAndCausal) {
   std::uint64_t seed = 1;
   for (const DType dtype : {DType::bf16, DType::f16}) {
     for (const std::int64_t head_dim : {64, 128}) {
       const Problem problem{.head_dim = head_dim, .dtype = dtype, .seed = seed++};
-      check_gradients(on_device, problem, BoolMask(256, 384, [](auto, auto) { return true; }));
-      check_gradients(on_device, problem,
-                      BoolMask(384, 384, [](auto i, auto j) { return j <= i; }));
+      check_gradients(run, problem, BoolMask(256, 384, [](auto, auto) { return true; }));
+      check_gradients(run, problem, BoolMask(384, 384, [](auto i, auto j) { return j <= i; }));
     }
   }
 }
 
-TEST(HopperBackward, PlantedMasks) {
+TEST_P(HopperBackward, PlantedMasks) {
   std::uint64_t seed = 50;
   for (const auto& [name, mask] : planted_masks(330)) {
     SCOPED_TRACE(name);
     for (const std::int64_t head_dim : {64, 128}) {
       check_gradients(
-          on_device,
+          run,
           {.heads = 4, .kv_heads = 2, .head_dim = head_dim, .dtype = DType::bf16, .seed = seed++},
           mask);
     }
   }
 }
 
-TEST(HopperBackward, Families) {
+TEST_P(HopperBackward, Families) {
   const std::int32_t n = 500;
   const std::vector<std::pair<const char*, BoolMask>> masks{
       {"window", {n, n, [](auto i, auto j) { return std::abs(i - j) <= 128; }}},
@@ -53,7 +64,7 @@ TEST(HopperBackward, Families) {
     SCOPED_TRACE(name);
     for (const DType dtype : {DType::bf16, DType::f16}) {
       for (const std::int64_t head_dim : {64, 128}) {
-        check_gradients(on_device, {.head_dim = head_dim, .dtype = dtype, .seed = seed++}, mask);
+        check_gradients(run, {.head_dim = head_dim, .dtype = dtype, .seed = seed++}, mask);
       }
     }
   }
@@ -68,13 +79,19 @@ TEST_P(RandomGradients, MatchTheOracle) {
   const std::uint64_t first = 100 + 25 * GetParam();
   for (std::uint64_t seed = first; seed < first + 25; ++seed) {
     const auto [problem, mask, tile] = random_case(random, seed, 400, 500);
-    check_gradients(on_device, problem, mask, tile);
+    const BackwardForm& form = kBackwardForms[seed % std::size(kBackwardForms)];
+    SCOPED_TRACE(form.name);
+    const auto run = [&form](const Backward& gradients, const BlockMask& tiled,
+                             const PrepareOptions& options) {
+      on_device_by(form, gradients, tiled, options);
+    };
+    check_gradients(run, problem, mask, tile);
     if (HasFailure()) return;
   }
 }
 
 /// Many more items than multiprocessors: each computes a stream of them.
-TEST(HopperBackward, LongStreams) {
+TEST_P(HopperBackward, LongStreams) {
   std::uint64_t seed = 400;
   for (const std::int64_t head_dim : {64, 128}) {
     const Problem problem{.batch = 2,
@@ -83,15 +100,15 @@ TEST(HopperBackward, LongStreams) {
                           .head_dim = head_dim,
                           .dtype = DType::bf16,
                           .seed = seed};
-    check_gradients(on_device, problem, block_mask(130, 130, seed++));
-    check_gradients(on_device, problem,
+    check_gradients(run, problem, block_mask(130, 130, seed++));
+    check_gradients(run, problem,
                     BoolMask(130, 200, [](auto i, auto j) { return i / 64 == j / 64; }));
   }
 }
 
 /// One warpgroup passes over more steps than are in flight while the other runs them all, and the
 /// other way round.
-TEST(HopperBackward, LongGaps) {
+TEST_P(HopperBackward, LongGaps) {
   std::uint64_t seed = 500;
   for (const std::int64_t head_dim : {64, 128}) {
     const BoolMask rows(128, 1300,
@@ -99,21 +116,21 @@ TEST(HopperBackward, LongGaps) {
     const BoolMask keys(1300, 128, [&](auto i, auto j) { return rows(j, i); });
     const Problem problem{
         .heads = 4, .kv_heads = 2, .head_dim = head_dim, .dtype = DType::bf16, .seed = seed++};
-    check_gradients(on_device, problem, rows);
-    check_gradients(on_device, problem, keys);
+    check_gradients(run, problem, rows);
+    check_gradients(run, problem, keys);
   }
 }
 
-TEST(HopperBackward, MasksPerBatchAndPerHead) {
+TEST_P(HopperBackward, MasksPerBatchAndPerHead) {
   for (const std::int64_t head_dim : {64, 128}) {
-    check_gradients_of_stacks(on_device, {.head_dim = head_dim, .dtype = DType::bf16, .seed = 40},
-                              250, 300, {128, 64});
+    check_gradients_of_stacks(run, {.head_dim = head_dim, .dtype = DType::bf16, .seed = 40}, 250,
+                              300, {128, 64});
   }
 }
 
-TEST(HopperBackward, OrdersInsideTheCall) {
+TEST_P(HopperBackward, OrdersInsideTheCall) {
   for (const std::int64_t head_dim : {64, 128}) {
-    check_gradient_orders(on_device,
+    check_gradient_orders(run,
                           {.batch = 2,
                            .heads = 2,
                            .kv_heads = 1,
@@ -125,8 +142,8 @@ TEST(HopperBackward, OrdersInsideTheCall) {
 }
 
 /// Rows that are loaded where they lie; of the queries alone, of the keys alone, and with an order
-/// of the other side that is copied.
-TEST(HopperBackward, OrdersInBoxes) {
+/// of the other side that is copied. In two passes, whatever is asked.
+TEST(HopperBackwardOrders, InBoxes) {
   std::uint64_t seed = 700;
   for (const std::int64_t head_dim : {64, 128}) {
     for (const DType dtype : {DType::bf16, DType::f16}) {
@@ -140,21 +157,21 @@ TEST(HopperBackward, OrdersInBoxes) {
   }
 }
 
-TEST(HopperBackward, ScalesOfEverySign) {
+TEST_P(HopperBackward, ScalesOfEverySign) {
   for (const float scale : {0.5F, 0.0F, -0.25F, 2.0F}) {
     SCOPED_TRACE(scale);
-    check_gradients(on_device, {.head_dim = 64, .dtype = DType::f16, .seed = 5, .scale = scale},
+    check_gradients(run, {.head_dim = 64, .dtype = DType::f16, .seed = 5, .scale = scale},
                     block_mask(200, 260, 5));
   }
 }
 
-TEST(HopperBackward, NonFiniteValuesReachAllowedPairsAlone) {
+TEST_P(HopperBackward, NonFiniteValuesReachAllowedPairsAlone) {
   constexpr float kInf = std::numeric_limits<float>::infinity();
   for (const float bad : {std::numeric_limits<float>::quiet_NaN(), kInf, -kInf}) {
     for (const DType dtype : {DType::f16, DType::bf16}) {
       for (const std::int64_t head_dim : {64, 128}) {
-        check_gradient_containment(on_device, {.head_dim = head_dim, .dtype = dtype, .seed = 3},
-                                   bad, {64, 64});
+        check_gradient_containment(run, {.head_dim = head_dim, .dtype = dtype, .seed = 3}, bad,
+                                   {64, 64});
       }
     }
   }
@@ -181,8 +198,8 @@ std::string bits_of(const Tensor& tensor) {
           static_cast<std::size_t>(tensor.view().elements()) * size_of(tensor.view().dtype)};
 }
 
-/// Whether the caller asks for it or not.
-TEST(HopperBackward, SameBitsTwice) {
+TEST_P(HopperBackward, SameBitsTwice) {
+  if (!GetParam().deterministic) GTEST_SKIP() << "sums come in any order";
   for (const std::int64_t head_dim : {64, 128}) {
     for (const bool dense : {false, true}) {
       const BoolMask mask =
@@ -194,13 +211,13 @@ TEST(HopperBackward, SameBitsTwice) {
                       .head_dim = head_dim,
                       .dtype = DType::bf16,
                       .seed = 8};
-      const auto plan = hopper().prepare(tiled, {.backward = true});
+      const auto plan =
+          hopper().prepare(tiled, {.backward = true, .backward_passes = GetParam().passes});
       std::string before;
       for (int repeat = 0; repeat < 4; ++repeat) {
         const Backward problem(p, 900, 1100);
         forward(problem.in.args(), tiled, "cpu");
-        DeviceBackward device(problem, *plan);
-        device.args.deterministic = repeat % 2 == 0;
+        const DeviceBackward device(problem, *plan);
         plan->backward(device.args);
         device.fetch(problem);
         const std::string now = bits_of(problem.dq) + bits_of(problem.dk) + bits_of(problem.dv);
@@ -214,10 +231,11 @@ TEST(HopperBackward, SameBitsTwice) {
 }
 
 /// One plan on two streams at once, a workspace each.
-TEST(HopperBackward, TwoStreamsAtOnce) {
+TEST_P(HopperBackward, TwoStreamsAtOnce) {
   const BoolMask mask = block_mask(700, 900, 41);
   const BlockMask tiled = mask.tiled();
-  const auto plan = hopper().prepare(tiled, {.backward = true});
+  const auto plan =
+      hopper().prepare(tiled, {.backward = true, .backward_passes = GetParam().passes});
   std::array<cudaStream_t, 2> streams{};
   std::vector<std::unique_ptr<Backward>> problems;
   std::vector<std::unique_ptr<DeviceBackward>> device;
@@ -226,7 +244,8 @@ TEST(HopperBackward, TwoStreamsAtOnce) {
     const Problem p{.heads = 2, .kv_heads = 2, .head_dim = 64, .dtype = DType::f16, .seed = 60 + s};
     problems.push_back(std::make_unique<Backward>(p, 700, 900));
     problems[s]->attend(tiled);
-    device.push_back(std::make_unique<DeviceBackward>(*problems[s], *plan));
+    device.push_back(
+        std::make_unique<DeviceBackward>(*problems[s], *plan, GetParam().deterministic));
     device[s]->args.stream = streams[s];
   }
   ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
@@ -241,17 +260,19 @@ TEST(HopperBackward, TwoStreamsAtOnce) {
 }
 
 /// In a graph, which admits no allocation and no wait.
-TEST(HopperBackward, InsideAGraph) {
+TEST_P(HopperBackward, InsideAGraph) {
   const BoolMask mask = block_mask(300, 300, 78);
   const BlockMask tiled = mask.tiled();
   std::vector<std::int32_t> order(300);
   for (std::int32_t i = 0; i < 300; ++i) order[static_cast<std::size_t>(i)] = i * 7 % 300;
-  const auto plan =
-      hopper().prepare(tiled, {.q_order = order, .kv_order = order, .backward = true});
+  const auto plan = hopper().prepare(tiled, {.q_order = order,
+                                             .kv_order = order,
+                                             .backward = true,
+                                             .backward_passes = GetParam().passes});
   const Problem p{.heads = 2, .head_dim = 128, .dtype = DType::bf16, .seed = 78};
   const Backward problem(p, 300, 300);
   problem.attend(tiled, {.q_order = order, .kv_order = order});
-  DeviceBackward device(problem, *plan);
+  DeviceBackward device(problem, *plan, GetParam().deterministic);
   cudaStream_t stream{};
   cudaGraph_t graph{};
   cudaGraphExec_t executable{};
@@ -276,12 +297,12 @@ TEST(HopperBackward, InsideAGraph) {
 }
 
 /// [batch, rows, heads, head_dim] in memory, as models keep it, for all tensors.
-TEST(HopperBackward, HeadsInsideRows) {
+TEST_P(HopperBackward, HeadsInsideRows) {
   const BlockMask tiled = block_mask(200, 240, 8).tiled();
   const Problem p{.batch = 2, .heads = 4, .kv_heads = 2, .head_dim = 64, .dtype = DType::bf16};
   const Backward dense(p, 200, 240);
   dense.attend(tiled);
-  on_device(dense, tiled, {});
+  run(dense, tiled, {});
   const auto turned = [](const Tensor& from) {
     const auto [batch, a, b, width] = from.view().shape;
     Tensor to({batch, b, a, width}, from.view().dtype);
@@ -297,8 +318,9 @@ TEST(HopperBackward, HeadsInsideRows) {
     return view;
   };
   const Backward poisoned(p, 200, 240);
-  const auto plan = hopper().prepare(tiled, {.backward = true});
-  DeviceBackward device(dense, *plan);
+  const auto plan =
+      hopper().prepare(tiled, {.backward = true, .backward_passes = GetParam().passes});
+  DeviceBackward device(dense, *plan, GetParam().deterministic);
   const std::array inputs{OnDevice(turned(dense.in.q)), OnDevice(turned(dense.in.k)),
                           OnDevice(turned(dense.in.v)), OnDevice(turned(dense.in.o)),
                           OnDevice(turned(dense.d_o))};
@@ -326,13 +348,16 @@ TEST(HopperBackward, HeadsInsideRows) {
   }
 }
 
-TEST(HopperBackward, SaysWhatItCannotRun) {
+TEST(HopperBackwardArguments, SayWhatCannotRun) {
   const BoolMask mask(64, 64, [](auto, auto) { return true; });
   const Backward odd({.head_dim = 72, .dtype = DType::bf16}, 64, 64);
   EXPECT_NE(hopper().supports(odd.args(), mask.tiled())->find("head_dim 72"), std::string::npos);
   const Backward good({.head_dim = 64, .dtype = DType::bf16}, 64, 64);
   EXPECT_NE(hopper().supports(good.args(), mask.tiled({32, 64}))->find("32x64"), std::string::npos);
   EXPECT_FALSE(hopper().supports(good.args(), mask.tiled()));
+  expect_error(ErrorCode::invalid_argument, "not in 3", [&] {
+    (void)hopper().prepare(mask.tiled(), {.backward = true, .backward_passes = 3});
+  });
 }
 
 }  // namespace

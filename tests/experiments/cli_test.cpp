@@ -181,6 +181,8 @@ TEST(Cli, UsageErrors) {
   expect_error(run_blockfill(2, {"fill", "causal(n=8)", "--threads", "-1"}), "--threads");
   expect_error(run_blockfill(2, {"run", "causal(n=8)", "--head-dim", "0"}), "head-dim is 0");
   expect_error(run_blockfill(2, {"run", "causal(n=8)", "--pass", "bdw"}), "did you mean 'bwd'?");
+  expect_error(run_blockfill(2, {"run", "causal(n=8)", "--gradients", "unorderd"}),
+               "did you mean 'unordered'?");
   expect_error(run_blockfill(2, {"run", "causal(n=8)", "--mask-build", "gpu"}),
                "--mask-build: no 'gpu'; there are host, device\n");
   expect_error(run_blockfill(2, {"run", "causal(n=8)", "--mask-build", "devize"}),

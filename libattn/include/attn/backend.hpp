@@ -135,6 +135,13 @@ struct PrepareOptions {
   /// throws Error{unsupported}, with the tiles there are, where no kernel has these, and `forward`
   /// where none has them for the tensors' dtype and head_dim.
   std::optional<TileShape> kernel_tile{};
+
+  /// Passes over the mask in which `backward` makes the gradients, where a backend has both ways:
+  /// 2, dQ apart from dK and dV; 1, all at once, with dQ summed up in the workspace; 0, as the
+  /// backend chooses by the mask and the tensors. One pass is not for masks built on the device nor
+  /// for orders whose rows are loaded where they lie: they take two whatever is asked. `prepare`
+  /// throws Error{invalid_argument} for other numbers.
+  int backward_passes = 0;
 };
 
 /// A mask made ready for one backend. Holds all that `forward` and `backward` need, so that a call
@@ -164,8 +171,9 @@ class Plan {
 
   /// Bytes of workspace that `backward` needs for tensors of these shapes and dtypes; their memory
   /// is not looked at and may be null. 0 is possible. On a device a little over 8 bytes a query and
-  /// head; with orders in the call also copies of Q and dO (q_order) and of K and V (kv_order), and
-  /// thus with both orders twice one fp32 dQ where all four are of one size; likewise of few rows.
+  /// head, and in one pass one fp32 dQ; with orders in the call also copies of Q and dO (q_order)
+  /// and of K and V (kv_order), and thus with both orders twice one fp32 dQ where all four are of
+  /// one size; likewise of few rows.
   [[nodiscard]] virtual std::size_t backward_workspace(const BackwardArgs& args) const;
 };
 

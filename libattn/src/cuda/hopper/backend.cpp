@@ -191,7 +191,11 @@ HopperPlan::HopperPlan(std::shared_ptr<const hopper::PreparedMask> mask, bool fo
       kv_order_(upload_order(options.kv_order, mask_->shape.n_k, "kv_order")),
       forward_(mask_, q_order_, kv_order_, options.kernel_tile, multiprocessors) {
   if (options.backward) {
-    backward_.emplace(mask_, follows, q_order_, kv_order_, multiprocessors);
+    // What is measured against the lists keeps the kernels that nearly all masks take by lists.
+    const bool best_way =
+        options.algorithm == Algorithm::lists || options.algorithm == Algorithm::dense;
+    const int passes = best_way || options.backward_passes != 0 ? options.backward_passes : 2;
+    backward_.emplace(mask_, follows, passes, q_order_, kv_order_, multiprocessors);
   }
 }
 

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "cuda/hopper/backward_config.cuh"
+#include "cuda/hopper/backward_products.cuh"
 #include "cuda/hopper/mask.cuh"
 #include "cuda/hopper/store_rows.cuh"
 #include "cuda/hopper/transposed_bits.cuh"
@@ -126,8 +127,8 @@ class BackwardComputer {
   __device__ __forceinline__ void open_item() {
     stream_.wait_for_item();
     if constexpr (kInRegisters) {
-      load_left(a1_, shared_.a1[stream_.item_slot()][group_]);
-      load_left(a2_, shared_.a2[stream_.item_slot()][group_]);
+      load_left<kSteps>(a1_, shared_.a1[stream_.item_slot()][group_], thread_);
+      load_left<kSteps>(a2_, shared_.a2[stream_.item_slot()][group_], thread_);
     }
     if constexpr (!kKeys) {
       const BackwardItemInfo info = stream_.item_info();
@@ -148,21 +149,6 @@ class BackwardComputer {
     }
   }
 
-  /// A tile of 64 x head_dim as left factors.
-  template <int kCount>
-  __device__ __forceinline__ void load_left(std::uint32_t (&a)[kCount], const std::uint16_t* tile) {
-    const int lane = thread_ % 32;
-    const int in_matrix = lane % 8;
-    const int row = thread_ / 32 * 16 + in_matrix + lane / 8 % 2 * 8;
-    const std::uint32_t base = shared_address(tile) + static_cast<std::uint32_t>(row * 128);
-#pragma unroll
-    for (int step = 0; step < kSteps; ++step) {
-      const int chunk = (2 * step + lane / 16) % 8;
-      ptx::load_matrix_x4(base + step / 4 * kQuadrant * 128 + ((chunk ^ in_matrix) << 4),
-                          reinterpret_cast<std::uint32_t(&)[4]>(a[4 * step]));
-    }
-  }
-
   __device__ __forceinline__ void sum_up() {
     constexpr std::uint32_t kNoLimit = 0xFFFFFFFFU;
     while (find(kNoLimit)) {
@@ -175,10 +161,12 @@ class BackwardComputer {
 
   /// Of the step at the stream's position.
   __device__ __forceinline__ void start_scores() {
-    multiply_scores(s_, a1_, shared_.a1[stream_.item_slot()][group_], shared_.b1[stream_.slot()]);
+    multiply_scores<Element, kSteps, kInRegisters>(s_, a1_, shared_.a1[stream_.item_slot()][group_],
+                                                   shared_.b1[stream_.slot()]);
   }
   __device__ __forceinline__ void start_slopes() {
-    multiply_scores(d_, a2_, shared_.a2[stream_.item_slot()][group_], shared_.b2[stream_.slot()]);
+    multiply_scores<Element, kSteps, kInRegisters>(d_, a2_, shared_.a2[stream_.item_slot()][group_],
+                                                   shared_.b2[stream_.slot()]);
   }
 
   /// Runs the step whose scores are in flight and those that follow it closely.
@@ -195,8 +183,8 @@ class BackwardComputer {
         weigh<false>(now, word);
       }
       if constexpr (kKeys) {
-        pack(s_);
-        multiply(sum2_, shared_.b2[now]);
+        pack_left<Element>(left_, s_);
+        multiply_sum<Element>(sum2_, left_, shared_.b2[now]);
         ptx::wgmma_wait<1>();
       } else {
         ptx::wgmma_wait<0>();
@@ -208,17 +196,17 @@ class BackwardComputer {
         ptx::pin(sum2_);
         ptx::pin(left_);
       }
-      pack(d_);
+      pack_left<Element>(left_, d_);
       // A step a whole round of the ring later cannot come before this one is given back.
       ++stream_.position;
       if (!find(round)) {
-        multiply(sum1_, shared_.b1[now]);
+        multiply_sum<Element>(sum1_, left_, shared_.b1[now]);
         ptx::wgmma_wait<0>();
         ptx::pin(sum1_);
         stream_.release(now);
         return;
       }
-      multiply(sum1_, shared_.b1[now]);
+      multiply_sum<Element>(sum1_, left_, shared_.b1[now]);
       start_scores();
       ptx::wgmma_wait<1>();
       ptx::pin(sum1_);
@@ -228,52 +216,6 @@ class BackwardComputer {
       start_slopes();
       ptx::wgmma_wait<1>();
     }
-  }
-
-  /// s = the item's tile times that of a step, transposed, as one group.
-  template <int kCount>
-  __device__ __forceinline__ void multiply_scores(float (&s)[32], std::uint32_t (&a)[kCount],
-                                                  const std::uint16_t* a_tile,
-                                                  const std::uint16_t* b_tile) {
-    const std::uint64_t right = ptx::matrix_descriptor(shared_address(b_tile), 16);
-    std::uint64_t left = 0;
-    if constexpr (!kInRegisters) {
-      left = ptx::matrix_descriptor(shared_address(a_tile), 16);
-    }
-    ptx::pin(s);
-    ptx::wgmma_fence();
-#pragma unroll
-    for (int step = 0; step < kSteps; ++step) {
-      // 16 columns are 32 bytes inside a panel; four of them fill it.
-      const int offset = (step / 4 * kQuadrant * 128 + step % 4 * 32) >> 4;
-      if constexpr (kInRegisters) {
-        ptx::wgmma_rs_rows<Element>(s, a[4 * step], a[4 * step + 1], a[4 * step + 2],
-                                    a[4 * step + 3], right + offset, step != 0);
-      } else {
-        ptx::wgmma_ss<Element>(s, left + offset, right + offset, step != 0);
-      }
-    }
-    ptx::wgmma_commit();
-  }
-
-  /// sum += left_ (64 x 64) times a tile, as one group.
-  __device__ __forceinline__ void multiply(float (&sum)[kColumns], const std::uint16_t* tile) {
-    const std::uint64_t right = ptx::matrix_descriptor(shared_address(tile), kQuadrant * 128);
-    ptx::pin(sum);
-    ptx::pin(left_);
-    ptx::wgmma_fence();
-#pragma unroll
-    for (int step = 0; step < 4; ++step) {
-      // 16 rows are two atoms of 8 rows x 128 bytes.
-      ptx::wgmma_rs<Element>(sum, left_[4 * step], left_[4 * step + 1], left_[4 * step + 2],
-                             left_[4 * step + 3], right + ((step * 2048) >> 4), 1);
-    }
-    ptx::wgmma_commit();
-  }
-
-  __device__ __forceinline__ void pack(const float (&values)[32]) {
-#pragma unroll
-    for (int i = 0; i < 16; ++i) left_[i] = ptx::pack<Element>(values[2 * i], values[2 * i + 1]);
   }
 
   /// This thread's mask bits of a step; `allowed` reads them.
@@ -298,7 +240,7 @@ class BackwardComputer {
 #pragma unroll
     for (int j = 0; j < 8; ++j) {
       float2 lse{};
-      if constexpr (kKeys) lse = column_pair(shared_.lse_log2[step_slot], j);
+      if constexpr (kKeys) lse = column_pair(shared_.lse_log2[step_slot], j, thread_);
 #pragma unroll
       for (int i = 4 * j; i < 4 * j + 4; ++i) {
         const float base = !kKeys ? row_lse_[i / 2 % 2] : i % 2 == 0 ? lse.x : lse.y;
@@ -322,7 +264,7 @@ class BackwardComputer {
 #pragma unroll
     for (int j = 0; j < 8; ++j) {
       float2 delta{};
-      if constexpr (kKeys) delta = column_pair(shared_.delta[step_slot], j);
+      if constexpr (kKeys) delta = column_pair(shared_.delta[step_slot], j, thread_);
 #pragma unroll
       for (int i = 4 * j; i < 4 * j + 4; ++i) {
         const float base = !kKeys ? row_delta_[i / 2 % 2] : i % 2 == 0 ? delta.x : delta.y;
@@ -330,11 +272,6 @@ class BackwardComputer {
         if (kMaskedStep && !allowed(word, i)) d_[i] = 0;
       }
     }
-  }
-
-  /// Of the queries of columns 8 j + 2 * (lane % 4) and the next.
-  __device__ __forceinline__ float2 column_pair(const float* values, int j) const {
-    return *reinterpret_cast<const float2*>(values + 8 * j + 2 * (thread_ % 4));
   }
 
   /// The tiles of the item become staging places.

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <algorithm>
+#include <utility>
 
 #include "cuda/hopper/backward.cuh"
 #include "cuda/hopper/backward_finish.cuh"
 #include "cuda/hopper/backward_kernels.hpp"
 #include "cuda/hopper/backward_prepare.cuh"
+#include "cuda/hopper/one_pass.cuh"
 
 namespace attn::hopper {
 
@@ -15,15 +17,20 @@ struct BackwardKernels {
   template <Rows kRows>
   using Config = BackwardConfig<T, kDim, kDim == 64 ? 6 : 3, 2, kRows>;
 
+  using OnePass = OnePassConfig<T, kDim, kDim == 64 ? 6 : 3>;
+
   static constexpr int kShared =
       static_cast<int>(sizeof(BackwardStorage<Config<Rows::stand>>)) + 1024;
-  static_assert(kShared <= 232448, "a CTA of sm_90 has 227 KiB of shared memory");
+  static constexpr int kOnePassShared = static_cast<int>(sizeof(OnePassStorage<OnePass>));
+  static_assert(std::max(kShared, kOnePassShared) <= 232448,
+                "a CTA of sm_90 has 227 KiB of shared memory");
 
   static cudaError_t prepare() {
-    for (auto* const kernel :
-         {backward_kernel<Config<Rows::stand>>, backward_kernel<Config<Rows::in_boxes>>}) {
+    for (const auto& [kernel, bytes] : {std::pair{&backward_kernel<Config<Rows::stand>>, kShared},
+                                        {&backward_kernel<Config<Rows::in_boxes>>, kShared},
+                                        {&one_pass_kernel<OnePass>, kOnePassShared}}) {
       const cudaError_t error =
-          cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kShared);
+          cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
       if (error != cudaSuccess) return error;
     }
     return cudaSuccess;
@@ -35,7 +42,10 @@ struct BackwardKernels {
     prepare_backward_kernel<T, kDim>
         <<<dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(pairs)), kPrepareThreads, 0,
            stream>>>(p);
-    if (p.schedule.work_count != 0) {
+    if (p.dq_sums.sums != nullptr) {
+      one_pass_kernel<OnePass><<<ctas, OnePass::kThreads, kOnePassShared, stream>>>(p);
+      write_dq_kernel<T, kDim><<<ctas * 8, kDqThreads, 0, stream>>>(p);
+    } else if (p.schedule.work_count != 0) {
       auto* const kernel = p.q_rows.boxes != nullptr || p.kv_rows.boxes != nullptr
                                ? backward_kernel<Config<Rows::in_boxes>>
                                : backward_kernel<Config<Rows::stand>>;

@@ -40,6 +40,17 @@ struct BackwardSchedule {
   std::uint32_t work_count;
 };
 
+/// What one pass over keys adds up in fp32: the dQ of each (batch, head, block of 64 queries), a
+/// place, before it is scaled. A place is two halves, one of each warpgroup: columns from 0 and
+/// from head_dim / 2 on, as accumulators lie, [half][head_dim / 16][128 threads] of float4.
+struct DqSums {
+  float* sums;                 ///< null: dQ has a pass of its own
+  std::uint32_t* turns;        ///< [place]: additions that are through, 0 before the pass
+  const std::uint32_t* ranks;  ///< of each strip by column: how many come before it in its place
+  std::int32_t row_blocks;     ///< places of a head
+  bool ordered;                ///< additions wait for their turn, and the first one stores
+};
+
 /// A matrix of rows that a pass writes: one row of the tensor for each of the mask's.
 struct Written {
   void* data;
@@ -59,6 +70,7 @@ struct BackwardParams {
   Strides q_strides, k_strides, v_strides, d_o_strides;
   float* lse_log2;  ///< [batch, heads, padded_q] in the mask's order, +inf where no key is allowed
   float* delta;     ///< likewise, sums of dO * O
+  DqSums dq_sums;
   Written dq, dk, dv;
   const void* o;
   const float* lse;

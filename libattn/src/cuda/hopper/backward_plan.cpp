@@ -24,6 +24,24 @@ constexpr std::int64_t kCacheBytes = 24 << 20;
 constexpr std::int64_t kRowProducts = 3 * 4;
 constexpr std::int64_t kKeyProducts = 4 * 2;
 
+/// Ordered additions to the same sums are about as far apart as two steps.
+constexpr std::int64_t kAdditionSteps = 2;
+
+/// One pass saves two of seven products, and pays for a trip of every dQ through memory. It takes
+/// masks whose average key tile visits at least so many strips (one H200, bf16, B = 4, N = 16384,
+/// 2048 / head_dim heads; ms):
+///
+///                              head_dim 128                        head_dim 64
+///     strips a key tile        two passes  ordered  unordered      two passes  ordered  unordered
+///     dense       256               47.76    44.60      40.35           59.34    52.18      51.09
+///     causal      129               25.19    22.10      20.32           30.46    28.83      25.81
+///     documents    18                3.53     3.65       3.63            4.48     4.59       4.26
+constexpr std::int64_t kOnePassStrips = 32;
+
+/// Ordered, the items of one head wait for each other once, about two steps each. So many strips in
+/// the average key tiles of all heads together hide that.
+constexpr std::int64_t kOrderedStrips = 4096;
+
 const BackwardKernel* find_kernel(const TensorView& q) {
   for (const BackwardKernel& kernel : backward_kernels()) {
     if (kernel.dtype == q.dtype && kernel.head_dim == q.width()) return &kernel;
@@ -45,16 +63,21 @@ struct Workspace {
   BackwardState* state;
   float* lse_log2;
   float* delta;
+  float* dq_sums;
+  std::uint32_t* dq_turns;
   void *q, *d_o, *k, *v;  ///< rows that are copied
   std::size_t bytes;
 
-  Workspace(void* memory, const BackwardArgs& args, std::int64_t padded_q,
+  Workspace(void* memory, const BackwardArgs& args, std::int64_t padded_q, std::int64_t dq_places,
             const DeviceOrder& q_order, const DeviceOrder& kv_order) {
     WorkspacePieces pieces(memory);
     const auto stats = static_cast<std::size_t>(args.q.batch() * args.q.heads() * padded_q);
     state = pieces.take<BackwardState>(1);
     lse_log2 = pieces.take<float>(stats);
     delta = pieces.take<float>(stats);
+    const auto places = static_cast<std::size_t>(dq_places);
+    dq_sums = pieces.take<float>(places * kQuadrant * static_cast<std::size_t>(args.q.width()));
+    dq_turns = pieces.take<std::uint32_t>(places);
     const auto copy = [&](const TensorView& tensor, const DeviceOrder& order) {
       return pieces.take<std::uint16_t>(order.copied_elements(tensor));
     };
@@ -119,30 +142,75 @@ std::optional<std::string> supports_backward(const BackwardArgs& args) {
   return std::nullopt;
 }
 
-BackwardPlan::BackwardPlan(std::shared_ptr<const PreparedMask> mask, bool follows,
+BackwardPlan::BackwardPlan(std::shared_ptr<const PreparedMask> mask, bool follows, int passes,
                            const DeviceOrder& q_order, const DeviceOrder& kv_order,
                            int multiprocessors)
     : mask_(std::move(mask)),
+      passes_(passes),
       q_order_(q_order),
       kv_order_(kv_order),
       multiprocessors_(multiprocessors) {
+  if (passes < 0 || passes > 2) {
+    throw Error(ErrorCode::invalid_argument,
+                "gradients are made in 1 or 2 passes (0: the backend chooses), not in " +
+                    std::to_string(passes));
+  }
   const MaskShape& shape = mask_->shape;
   const auto masks = static_cast<std::size_t>(shape.batch) * static_cast<std::size_t>(shape.heads);
   const std::int32_t row_tiles = (shape.n_q + kBackwardRows - 1) / kBackwardRows;
   const std::int32_t key_tiles = (shape.n_k + kStripKeys - 1) / kStripKeys;
   std::vector<std::int64_t> row_lengths(masks * static_cast<std::size_t>(row_tiles));
   std::vector<std::int64_t> key_lengths(masks * static_cast<std::size_t>(key_tiles));
+  std::vector<std::int32_t> offsets;
   if (!follows) {
+    mask_->scan(kBackwardRows / kQuadrant, true,
+                nullptr);  // else some algorithms have no lists yet
     const auto tiles = download(rows().rows, row_lengths.size());
     std::transform(tiles.begin(), tiles.end(), row_lengths.begin(),
                    [](const WorkItem& row) { return kRowProducts * row.n_tiles; });
-    const auto offsets = download(mask_->column_offsets.data(), key_lengths.size() + 1);
+    offsets = download(mask_->column_offsets.data(), key_lengths.size() + 1);
     for (std::size_t c = 0; c < key_lengths.size(); ++c) {
       key_lengths[c] = kKeyProducts * (offsets[c + 1] - offsets[c]);
     }
   }
   row_items_ = sort_items(row_lengths, row_tiles);
   key_items_ = sort_items(key_lengths, key_tiles);
+  if (!follows && passes_ != 2) rank_strips(offsets);
+}
+
+void BackwardPlan::rank_strips(const std::vector<std::int32_t>& offsets) {
+  const auto strips = download(mask_->by_column.data(), static_cast<std::size_t>(offsets.back()));
+  std::vector<std::uint32_t> ranks(strips.size());
+  const MaskShape& shape = mask_->shape;
+  const auto blocks = static_cast<std::size_t>(mask_->row_blocks);
+  const auto heads = static_cast<std::size_t>(shape.heads);
+  std::vector<std::uint32_t> visits(static_cast<std::size_t>(shape.batch) * heads * blocks);
+  for (const BackwardItem& place : key_items_.places) {
+    for (std::size_t h = 0; h < heads; ++h) {
+      const std::size_t mask = static_cast<std::size_t>(place.batch) * heads + h;
+      const std::size_t column =
+          mask * static_cast<std::size_t>(mask_->key_tiles) + static_cast<std::size_t>(place.tile);
+      for (auto s = static_cast<std::size_t>(offsets[column]);
+           s < static_cast<std::size_t>(offsets[column + 1]); ++s) {
+        const std::uint32_t block = strips[s].block & ((1U << kKeyTileBits) - 1);
+        ranks[s] = visits[mask * blocks + block]++;
+      }
+    }
+  }
+  ranks_ = cuda::DeviceArray<std::uint32_t>(std::span<const std::uint32_t>(ranks));
+}
+
+bool BackwardPlan::one_pass(const BackwardArgs& args) const {
+  if (ranks_.size() == 0 || q_order_.in_place() || kv_order_.in_place()) return false;
+  if (passes_ != 0) return passes_ == 1;
+  const std::int64_t mean =
+      static_cast<std::int64_t>(ranks_.size() / key_items_.lengths.size()) / mask_->shape.heads;
+  return mean >= kOnePassStrips &&
+         (!args.deterministic || mean * args.q.batch() * args.q.heads() >= kOrderedStrips);
+}
+
+std::int64_t BackwardPlan::dq_places(const BackwardArgs& args) const {
+  return one_pass(args) ? args.q.batch() * args.q.heads() * mask_->row_blocks : 0;
 }
 
 DeviceMask BackwardPlan::rows() const {
@@ -172,13 +240,12 @@ BackwardPlan::Items BackwardPlan::sort_items(const std::vector<std::int64_t>& le
   std::stable_sort(sorted.begin(), sorted.end(),
                    [](const Item& a, const Item& b) { return a.length > b.length; });
   Items result;
-  std::vector<BackwardItem> places;
   for (const Item& item : sorted) {
-    places.push_back(item.place);
+    result.places.push_back(item.place);
     result.lengths.push_back(item.length);
     result.total += item.length;
   }
-  result.items = cuda::DeviceArray<BackwardItem>(std::span<const BackwardItem>(places));
+  result.items = cuda::DeviceArray<BackwardItem>(std::span<const BackwardItem>(result.places));
   return result;
 }
 
@@ -192,9 +259,19 @@ BackwardSchedule BackwardPlan::schedule(const BackwardArgs& args) const {
   s.head_group = static_cast<std::int32_t>(
       std::clamp<std::int64_t>(kCacheBytes / std::max<std::int64_t>(bytes_per_head, 1), 1,
                                std::max<std::int64_t>(batch * kv_heads, 1)));
+  if (one_pass(args) && key_items_.total != 0) {
+    // Additions to the same sums come from items that are drawn one after another; so many heads
+    // side by side that they are drawn as far apart as two additions must be.
+    const std::int64_t steps = key_items_.total * group / kKeyProducts;
+    const std::int64_t apart = kAdditionSteps * multiprocessors_ *
+                               static_cast<std::int64_t>(key_items_.lengths.size()) / steps;
+    s.head_group = static_cast<std::int32_t>(
+        std::clamp<std::int64_t>(apart, s.head_group, std::max<std::int64_t>(batch * kv_heads, 1)));
+  }
   // Items that would start in the last group of heads and outlast it run before all others.
   const std::int64_t group_time =
-      (row_items_.total * group + key_items_.total) * s.head_group / multiprocessors_;
+      ((one_pass(args) ? 0 : row_items_.total * group) + key_items_.total) * s.head_group /
+      multiprocessors_;
   const auto describe = [&](const Items& items, std::int64_t heads) {
     const auto n_items = static_cast<std::int64_t>(items.lengths.size());
     const std::int64_t mean = n_items == 0 ? 0 : items.total / n_items;
@@ -208,13 +285,13 @@ BackwardSchedule BackwardPlan::schedule(const BackwardArgs& args) const {
                          .heads = static_cast<std::int32_t>(heads),
                          .repeats = static_cast<std::int32_t>(batch * heads)};
   };
-  s.rows = describe(row_items_, args.q.heads());
+  if (!one_pass(args)) s.rows = describe(row_items_, args.q.heads());
   s.keys = describe(key_items_, kv_heads);
   return s;
 }
 
 std::size_t BackwardPlan::workspace(const BackwardArgs& args) const {
-  return Workspace(nullptr, args, padded_rows(args), q_order_, kv_order_).bytes;
+  return Workspace(nullptr, args, padded_rows(args), dq_places(args), q_order_, kv_order_).bytes;
 }
 
 void BackwardPlan::run(const BackwardArgs& args) const {
@@ -231,7 +308,17 @@ void BackwardPlan::run(const BackwardArgs& args) const {
   p.scale = args.scale.value_or(1.0F / std::sqrt(static_cast<float>(args.q.width())));
   p.scale_log2 = p.scale * 1.44269504F;
 
-  const Workspace work(args.workspace, args, p.padded_q, q_order_, kv_order_);
+  const Workspace work(args.workspace, args, p.padded_q, dq_places(args), q_order_, kv_order_);
+  if (one_pass(args)) {
+    p.dq_sums = {work.dq_sums, work.dq_turns, ranks_.data(), mask_->row_blocks, args.deterministic};
+    if (!args.deterministic) {
+      check(cudaMemsetAsync(work.dq_sums, 0,
+                            static_cast<std::size_t>(dq_places(args) * kQuadrant * args.q.width()) *
+                                sizeof(float),
+                            stream),
+            "clearing the sums of dQ");
+    }
+  }
   p.state = work.state;
   p.lse_log2 = work.lse_log2;
   p.delta = work.delta;

@@ -27,9 +27,10 @@ void prepare_backward_kernels();
 class BackwardPlan {
  public:
   /// `follows`: the mask may be built again under the plan, so its lists are not looked at before a
-  /// call. The orders belong to the plan that owns this one.
-  BackwardPlan(std::shared_ptr<const PreparedMask> mask, bool follows, const DeviceOrder& q_order,
-               const DeviceOrder& kv_order, int multiprocessors);
+  /// call. `passes` as in PrepareOptions::backward_passes. The orders belong to the plan that owns
+  /// this one.
+  BackwardPlan(std::shared_ptr<const PreparedMask> mask, bool follows, int passes,
+               const DeviceOrder& q_order, const DeviceOrder& kv_order, int multiprocessors);
 
   [[nodiscard]] std::size_t workspace(const BackwardArgs& args) const;
 
@@ -40,6 +41,7 @@ class BackwardPlan {
   /// The items of one pass, longest first; lengths in products of 64 rows by 64 keys.
   struct Items {
     cuda::DeviceArray<BackwardItem> items;
+    std::vector<BackwardItem> places;
     std::vector<std::int64_t> lengths;
     std::int64_t total = 0;
   };
@@ -48,15 +50,26 @@ class BackwardPlan {
   [[nodiscard]] Items sort_items(const std::vector<std::int64_t>& lengths,
                                  std::int32_t tiles) const;
 
+  /// Of every strip by column, how many strips of its queries come before it when key tiles are
+  /// handed out in the order of key_items_. From where the strips of each column begin.
+  void rank_strips(const std::vector<std::int32_t>& offsets);
+
+  /// Whether one pass over keys makes all gradients.
+  [[nodiscard]] bool one_pass(const BackwardArgs& args) const;
+  /// Blocks of queries whose dQ is summed up in the workspace: all or none.
+  [[nodiscard]] std::int64_t dq_places(const BackwardArgs& args) const;
+
   [[nodiscard]] BackwardSchedule schedule(const BackwardArgs& args) const;
 
   [[nodiscard]] DeviceMask rows() const;
 
   std::shared_ptr<const PreparedMask> mask_;
+  int passes_;
   const DeviceOrder& q_order_;
   const DeviceOrder& kv_order_;
   int multiprocessors_;
   Items row_items_, key_items_;
+  cuda::DeviceArray<std::uint32_t> ranks_;
 };
 
 }  // namespace attn::hopper

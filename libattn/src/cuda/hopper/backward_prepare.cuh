@@ -61,6 +61,9 @@ __global__ void __launch_bounds__(kPrepareThreads)
       }
 #pragma unroll
       for (int m = kLanes / 2; m > 0; m /= 2) sum += __shfl_xor_sync(0xFFFFFFFFU, sum, m);
+      if (p.dq_sums.sums != nullptr && i % kQuadrant == 0 && i < p.n_q && lane == 0) {
+        p.dq_sums.turns[std::int64_t{pair} * p.dq_sums.row_blocks + i / kQuadrant] = 0;
+      }
       if (lane == 0) {
         p.lse_log2[std::int64_t{pair} * p.padded_q + i] = log;
         p.delta[std::int64_t{pair} * p.padded_q + i] = sum;

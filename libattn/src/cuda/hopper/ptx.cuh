@@ -139,6 +139,11 @@ __device__ __forceinline__ std::uint64_t matrix_descriptor(std::uint32_t address
 }
 
 // One asm statement a shape: the list of accumulators is part of the text.
+#define BLOCKFILL_LIST_16 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
+#define BLOCKFILL_ACCUMULATORS_16                                                                 \
+  "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]), \
+      "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]),    \
+      "+f"(d[15])
 #define BLOCKFILL_LIST_32                                                  \
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
   "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
@@ -170,6 +175,15 @@ __device__ __forceinline__ std::uint64_t matrix_descriptor(std::uint32_t address
                ", 0;\n"                                                                            \
                "wgmma.mma_async.sync.aligned." SHAPE ".f32." TYPE "." TYPE " {" BLOCKFILL_LIST_##N \
                "}, %" A ", %" B ", p, 1, 1, 0, 0;\n}"                                              \
+               : BLOCKFILL_ACCUMULATORS_##N                                                        \
+               : "l"(a), "l"(b), "r"(keep))
+
+// d (+)= At B, both in shared memory with the summed axis outermost.
+#define BLOCKFILL_WGMMA_SS_COLUMNS(SHAPE, TYPE, N, A, B, KEEP)                                     \
+  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" KEEP                                           \
+               ", 0;\n"                                                                            \
+               "wgmma.mma_async.sync.aligned." SHAPE ".f32." TYPE "." TYPE " {" BLOCKFILL_LIST_##N \
+               "}, %" A ", %" B ", p, 1, 1, 1, 1;\n}"                                              \
                : BLOCKFILL_ACCUMULATORS_##N                                                        \
                : "l"(a), "l"(b), "r"(keep))
 
@@ -230,8 +244,28 @@ __device__ __forceinline__ void wgmma_rs_rows(float (&d)[32], std::uint32_t a0, 
   }
 }
 
+/// d = At B + (keep ? d : 0) for a 16 x 64 A and a 16 x N B; d has N / 2 registers a thread.
+template <class T, int kCount>
+__device__ __forceinline__ void wgmma_ss_columns(float (&d)[kCount], std::uint64_t a,
+                                                 std::uint64_t b, int keep) {
+  static_assert(kCount == 16 || kCount == 32, "this product is instantiated for N = 32 and 64");
+  constexpr bool kBf16 = std::is_same_v<T, __nv_bfloat16>;
+  if constexpr (kCount == 16 && kBf16) {
+    BLOCKFILL_WGMMA_SS_COLUMNS("m64n32k16", "bf16", 16, "16", "17", "18");
+  } else if constexpr (kCount == 16) {
+    BLOCKFILL_WGMMA_SS_COLUMNS("m64n32k16", "f16", 16, "16", "17", "18");
+  } else if constexpr (kBf16) {
+    BLOCKFILL_WGMMA_SS_COLUMNS("m64n64k16", "bf16", 32, "32", "33", "34");
+  } else {
+    BLOCKFILL_WGMMA_SS_COLUMNS("m64n64k16", "f16", 32, "32", "33", "34");
+  }
+}
+
+#undef BLOCKFILL_WGMMA_SS_COLUMNS
 #undef BLOCKFILL_WGMMA_SS
 #undef BLOCKFILL_WGMMA_RS
+#undef BLOCKFILL_LIST_16
+#undef BLOCKFILL_ACCUMULATORS_16
 #undef BLOCKFILL_LIST_32
 #undef BLOCKFILL_ACCUMULATORS_32
 #undef BLOCKFILL_LIST_64
