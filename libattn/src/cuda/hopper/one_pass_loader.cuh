@@ -145,7 +145,9 @@ class OnePassLoader {
       const std::uint32_t place =
           static_cast<std::uint32_t>(pair) * static_cast<std::uint32_t>(p_.dq_sums.row_blocks) +
           block;
-      *reinterpret_cast<uint2*>(&shared_.dq_turn[runs_++ % Config::kDqTurns]) = {place, rank};
+      DqTurn& turn = shared_.dq_turn[runs_++ % Config::kDqTurns];
+      turn.place = place;
+      turn.rank = rank;
       shared_.step[turn_.slot] = {now.x >> kKeyTileBits | kStepRuns | (left_ == 0 ? kStepLast : 0),
                                   now.y};
       std::uint64_t& full = shared_.step_full[turn_.slot];
