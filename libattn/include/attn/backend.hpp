@@ -138,8 +138,7 @@ struct PrepareOptions {
 
   /// Passes over the mask in which `backward` makes the gradients, where a backend has both ways:
   /// 2, dQ apart from dK and dV; 1, all at once, with dQ summed up in the workspace; 0, as the
-  /// backend chooses by the mask and the tensors; for the algorithms naive, bbm and dense_bbm that
-  /// is 2. One pass is not for masks built on the device nor
+  /// backend chooses by the mask and the tensors. One pass is not for masks built on the device nor
   /// for orders whose rows are loaded where they lie: they take two whatever is asked. `prepare`
   /// throws Error{invalid_argument} for other numbers.
   int backward_passes = 0;
