@@ -4,10 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <numeric>
 #include <set>
 #include <string>
 
 #include "attn/hopper_masks.hpp"
+#include "cuda/hopper/cuts.hpp"
 #include "cuda/hopper/layout.hpp"
 
 namespace attn::test {
@@ -109,6 +111,62 @@ TEST(HopperLayout, BlocksWithoutKeysAreListed) {
   EXPECT_EQ(layout.empty_blocks[0].block, 0);
   EXPECT_EQ(layout.empty_blocks[1].block, 2);
   EXPECT_EQ(layout.empty_blocks[2].block, 3);
+}
+
+/// A few long rows of tiles among many short ones.
+std::vector<std::int32_t> lengths_with(std::vector<std::int32_t> lengths) {
+  lengths.resize(lengths.size() + 500, 9);
+  return lengths;
+}
+
+Cuts cut(const std::vector<std::int32_t>& lengths) {
+  return cut_long_items(lengths, std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0}),
+                        132);
+}
+
+TEST(HopperCuts, PartsCoverEachItemOnceInOrder) {
+  for (const auto& lengths :
+       {lengths_with({1024}), lengths_with({1025, 1024, 513, 512, 257, 256, 200, 129, 128, 127}),
+        lengths_with({100000, 5000, 5000, 130}), lengths_with({}), std::vector<std::int32_t>{3}}) {
+    const Cuts cuts = cut(lengths);
+    std::int32_t place = 0;
+    for (std::size_t i = 0; i < lengths.size(); ++i) {
+      SCOPED_TRACE("item " + std::to_string(i) + " of " + std::to_string(lengths[i]) + " tiles");
+      const auto item = static_cast<std::int32_t>(i);
+      ASSERT_EQ(first_place(cuts, item), place);
+      std::int32_t next = 0;
+      while (place < first_place(cuts, item + 1)) {
+        const Part part = part_at(cuts, place++);
+        ASSERT_EQ(part.item, item);
+        ASSERT_EQ(part_begin(lengths[i], part.number, part.halvings), next);
+        next = part_begin(lengths[i], part.number + 1, part.halvings);
+      }
+      ASSERT_EQ(next, lengths[i]);
+    }
+  }
+}
+
+TEST(HopperCuts, PartsAreOfOneSize) {
+  const auto lengths = lengths_with({3000, 1024, 513, 512, 257, 200, 129});
+  const Cuts cuts = cut(lengths);
+  ASSERT_EQ(cuts.items[0], 7);
+  EXPECT_LE(longest_part(cuts, lengths), kShortestCut);
+  for (std::int32_t place = 0; place < first_place(cuts, 7); ++place) {
+    const Part part = part_at(cuts, place);
+    const std::int32_t n = lengths[static_cast<std::size_t>(part.item)];
+    const std::int32_t length =
+        part_begin(n, part.number + 1, part.halvings) - part_begin(n, part.number, part.halvings);
+    EXPECT_GE(length, kShortestCut / 2) << "place " << place;
+    EXPECT_LE(length, kShortestCut) << "place " << place;
+  }
+}
+
+TEST(HopperCuts, RowsLikeTheOthersStayWhole) {
+  std::vector<std::int32_t> dense(700, 1024), causal(1024);
+  std::iota(causal.rbegin(), causal.rend(), 1);
+  EXPECT_EQ(cut(dense).items[0], 0);
+  EXPECT_EQ(cut(causal).items[0], 0);
+  EXPECT_EQ(longest_part(cut(causal), causal), 1024);
 }
 
 }  // namespace

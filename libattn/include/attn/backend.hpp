@@ -36,7 +36,8 @@ struct ForwardArgs {
   /// kWorkspaceAlignment, for this call alone until it (or its stream) is through. What it holds
   /// before and after means nothing. Null: the plan keeps memory of its own, one piece a stream,
   /// which the first call that needs so much allocates; a call inside a stream capture takes what
-  /// is there and is several times slower when that is too little.
+  /// is there, and when that is too little it follows orders several times slower and cuts no long
+  /// row, which may change the last bits of its results.
   void* workspace = nullptr;
   std::size_t workspace_bytes = 0;
 
@@ -157,10 +158,11 @@ class Plan {
   virtual void forward(const ForwardArgs& args) const = 0;
 
   /// Bytes of workspace that `forward` needs for tensors of these shapes and dtypes; their memory
-  /// is not looked at and may be null. 0 is usual: what needs memory are orders in the call, on a
-  /// device a copy of Q (q_order) and of K and V (kv_order), or of a few of their rows where the
-  /// order consists of arithmetic progressions. To be asked again when the mask of the plan was
-  /// built again on the device.
+  /// is not looked at and may be null. 0 is usual. What needs memory on a device are orders in the
+  /// call, a copy of Q (q_order) and of K and V (kv_order), or of a few of their rows where the
+  /// order consists of arithmetic progressions; and queries with far more keys than others, which
+  /// are cut along their keys: at most one O in fp32. To be asked again when the mask of the plan
+  /// was built again on the device.
   [[nodiscard]] virtual std::size_t forward_workspace(const ForwardArgs& args) const;
 
   /// Throws what forward throws, and Error{invalid_argument} when the workspace is too small or the

@@ -9,7 +9,7 @@
 namespace attn::hopper {
 
 template <class T, int kDim, int kN, int kWarpgroups, int kRing, int kItems,
-          Rows kFrom = Rows::stand>
+          Rows kFrom = Rows::stand, bool kCut = false>
 struct ForwardConfig {
   using Element = T;
   static constexpr int kHeadDim = kDim;
@@ -21,13 +21,15 @@ struct ForwardConfig {
   static constexpr bool kOverlapItems = kWarpgroups == 2 || kN == 64;
   static constexpr Rows kRows = kFrom;
   static constexpr bool kGathers = kRows == Rows::gathered;
+  static constexpr bool kCuts = kCut;  ///< items may be parts of rows (cuts.hpp)
   /// With two warpgroups ptxas has no register to spare for so much as a call.
   static constexpr bool kCanGather = kWarpgroups == 3;
+  static constexpr bool kCanCut = kWarpgroups == 3 && kRows != Rows::in_boxes;
   /// The loading warp tells where the rows of an item stand. Else the warpgroups look it up, for
   /// which ptxas finds the registers.
   static constexpr bool kTellsRows = kRows == Rows::in_boxes && kWarpgroups == 3;
-  template <Rows kOther>
-  using With = ForwardConfig<T, kDim, kN, kWarpgroups, kRing, kItems, kOther>;
+  template <Rows kOther, bool kOtherCut>
+  using With = ForwardConfig<T, kDim, kN, kWarpgroups, kRing, kItems, kOther, kOtherCut>;
   static constexpr int kThreads = 128 * (kWarpgroups + 1);
   static constexpr int kKeyBlocks = kBlockN / kQuadrant;
 
@@ -38,6 +40,7 @@ struct ForwardConfig {
   static_assert(kHeadDim % kPanel == 0, "rows of Q, K, V are whole 128-byte panels");
   static_assert(kBlockN == 64 || kBlockN == kStripKeys, "a step is a tile or half of one");
   static_assert(!kGathers || kCanGather, "a kernel that cannot gather is not asked to");
+  static_assert(!kCuts || kCanCut, "a kernel that cannot take parts of rows is not asked to");
   static_assert(kWarpgroups == 2 || kWarpgroups == 3, "two or three warpgroups compute");
 };
 

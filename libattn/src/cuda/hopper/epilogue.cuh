@@ -20,9 +20,38 @@ __device__ __forceinline__ std::int64_t row_of(const ForwardParams& p, const Blo
   return p.mask.q_order == nullptr ? i : __ldg(p.mask.q_order + i);
 }
 
+/// O and LSE of a part of a row tile, for merge.cuh, unless `part` is kNoPart: 16 rows of a warp
+/// from `first_row` of the tile on. Four threads write a row, 32 bytes at a time. Each store is
+/// under a condition of its own, because a branch around all of them makes ptxas serialise the
+/// wgmmas.
+template <class Config>
+__device__ __forceinline__ void write_part(const PartialRows& parts, std::int32_t part,
+                                           std::int32_t first_row, int lane,
+                                           const float (&log_sum)[2],
+                                           const float (&o)[Config::kHeadDim / 2]) {
+  constexpr int kDim = Config::kHeadDim;
+  const std::int64_t row = std::int64_t{part} * Config::kBlockM + first_row + lane / 4;
+  float* const to = parts.o + row * kDim + lane % 4 * 2;
+#pragma unroll
+  for (int j = 0; j < kDim / 8; ++j) {
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      if (part >= 0) {
+        *reinterpret_cast<float2*>(to + r * 8 * kDim + j * 8) = {o[4 * j + 2 * r],
+                                                                 o[4 * j + 2 * r + 1]};
+      }
+      asm volatile("" ::: "memory");  // keeps the conditions apart
+    }
+  }
+  if (lane % 4 == 0 && part >= 0) {
+    parts.lse[row] = log_sum[0];
+    parts.lse[row + 8] = log_sum[1];
+  }
+}
+
 /// Divides O by the sums and writes O and LSE of 64 rows of the item in this slot. O goes through
 /// the slot's Q rows, which only the same warp has read, so that rows leave whole; on return, Q may
-/// be loaded there again.
+/// be loaded there again. Of a part of an item they go to the workspace.
 template <class Config>
 __device__ __forceinline__ void write_item(const ForwardParams& p, SharedStorage<Config>& shared,
                                            std::uint32_t slot, int group, int thread,
@@ -52,10 +81,19 @@ __device__ __forceinline__ void write_item(const ForwardParams& p, SharedStorage
     }
     redo |= finite != 0 || scale != scale;
     log_sum[r] = sum != 0 ? row.base[r] * 0.69314718F + __logf(sum) : -INFINITY;
+    // Of a part, O is looked at only where LSE says that the row has a key.
+    if (Config::kCuts && scale != scale) log_sum[r] = NAN;
   }
   if (__any_sync(0xFFFFFFFFU, redo) && lane == 0) p.counters->redo = 1;
 
-  const std::int32_t first_row = info.row_tile * Config::kBlockM + group * kQuadrant + warp * 16;
+  std::int32_t part = kNoPart;
+  if constexpr (Config::kCuts) {
+    part = shared.part[slot];
+    write_part<Config>(p.parts, part, group * kQuadrant + warp * 16, lane, log_sum, o);
+  }
+  // Of a part, no row is written below.
+  const std::int32_t first_row =
+      part == kNoPart ? info.row_tile * Config::kBlockM + group * kQuadrant + warp * 16 : p.n_q;
   if (p.lse != nullptr && lane % 4 == 0) {
 #pragma unroll
     for (int r = 0; r < 2; ++r) {

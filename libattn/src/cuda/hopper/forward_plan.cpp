@@ -40,22 +40,6 @@ TileShape tile_of(const Kernel& kernel) {
   return {kernel.block_m, kernel.block_n};
 }
 
-/// The kernel for a mask, of those that sources.cmake lists for a dtype and head_dim: the first
-/// where nearly every tile is full, the last for all other masks (figures there) and where rows are
-/// gathered. With a `tile` the one that computes in it. Null: there is none.
-const Kernel* choose_kernel(DType dtype, std::int64_t head_dim, const PreparedMask& mask, Rows rows,
-                            std::optional<TileShape> tile) {
-  const Kernel* chosen = nullptr;
-  for (const Kernel& kernel : kernels()) {
-    if (kernel.dtype != dtype || kernel.head_dim != head_dim) continue;
-    if (rows == Rows::gathered && !kernel.gathers) continue;
-    if (tile && *tile != tile_of(kernel)) continue;
-    chosen = &kernel;
-    if (mask.full_share(kernel.block_m / kQuadrant) >= kMostlyFull) break;
-  }
-  return chosen;
-}
-
 /// "128x128, 192x64": the tiles of the kernels that `fits` lets pass.
 template <class Fits>
 std::string tiles_of_kernels(const Fits& fits) {
@@ -71,15 +55,23 @@ std::string tiles_of_kernels(const Fits& fits) {
   return list;
 }
 
+/// (batch, head) pairs that share each mask.
+std::int32_t repeats_of(const ForwardArgs& args, const MaskShape& shape) {
+  return static_cast<std::int32_t>((shape.batch == 1 ? args.q.batch() : 1) *
+                                   (shape.heads == 1 ? args.q.heads() : 1));
+}
+
 /// Where one call keeps what in its workspace.
 struct Workspace {
   void *q, *k, *v;      ///< rows that are copied; null where none are
   std::uint32_t* done;  ///< GatherPlan's counters, those of Q first
   std::size_t counters;
+  PartialRows parts{};
   std::size_t bytes;
 
+  /// `part_rows`: those of all parts of cut rows of tiles.
   Workspace(void* memory, const ForwardArgs& args, const DeviceOrder& q_order,
-            const DeviceOrder& kv_order, Rows rows) {
+            const DeviceOrder& kv_order, Rows rows, std::int64_t part_rows) {
     WorkspacePieces pieces(memory);
     const auto copy = [&](const TensorView& tensor, const DeviceOrder& order) -> void* {
       const std::size_t elements = order.copied_elements(tensor);
@@ -91,6 +83,10 @@ struct Workspace {
     const std::int64_t heads = args.q.batch() * (args.q.heads() + args.k.heads());
     counters = rows == Rows::gathered ? static_cast<std::size_t>(heads) : 0;
     done = pieces.take<std::uint32_t>(counters);
+    if (part_rows != 0) {
+      parts.o = pieces.take<float>(static_cast<std::size_t>(part_rows * args.q.width()));
+      parts.lse = pieces.take<float>(static_cast<std::size_t>(part_rows));
+    }
     bytes = pieces.bytes();
   }
 };
@@ -126,7 +122,7 @@ GatherPlan plan_gather(const Workspace& work, ForwardParams& p, const PreparedMa
   const auto tiles = static_cast<double>(mask.visited_tiles(groups));
   const double gather = rows * static_cast<double>(head_dim) * 2 / kGatheredBytes;
   const double compute = tiles * p.repeats * tile_time(groups, head_dim);
-  const double longest = mask.longest_item(groups);
+  const double longest = mask.longest_item(groups, p.cuts);
   plan.ctas = std::clamp(static_cast<int>(std::ceil(multiprocessors * gather / (gather + compute))),
                          1, multiprocessors);
   p.head_group = 1;
@@ -185,7 +181,7 @@ std::optional<std::string> ForwardPlan::supports(const ForwardArgs& args) const 
   const bool gathered = rows_ == Rows::gathered;
   const DType dtype = args.q.dtype;
   const std::int64_t head_dim = args.q.width();
-  if (choose_kernel(dtype, head_dim, *mask_, rows_, kernel_tile_) != nullptr) return std::nullopt;
+  if (choose_kernel(dtype, head_dim) != nullptr) return std::nullopt;
   return "backend hopper has no kernel for tiles of " + to_string(*kernel_tile_) + " with " +
          std::string(to_string(dtype)) + ", head_dim " + std::to_string(head_dim) +
          (gathered ? " and orders in the call" : "") + ", only for " +
@@ -196,7 +192,35 @@ std::optional<std::string> ForwardPlan::supports(const ForwardArgs& args) const 
 }
 
 std::size_t ForwardPlan::workspace(const ForwardArgs& args) const {
-  return Workspace(nullptr, args, q_order_, kv_order_, rows_).bytes;
+  return Workspace(nullptr, args, q_order_, kv_order_, rows_, part_rows(args)).bytes;
+}
+
+const Kernel* ForwardPlan::choose_kernel(DType dtype, std::int64_t head_dim) const {
+  const Kernel* chosen = nullptr;
+  for (const Kernel& kernel : kernels()) {
+    if (kernel.dtype != dtype || kernel.head_dim != head_dim) continue;
+    if (rows_ == Rows::gathered && !kernel.gathers) continue;
+    if (kernel_tile_ && *kernel_tile_ != tile_of(kernel)) continue;
+    chosen = &kernel;
+    const int groups = kernel.block_m / kQuadrant;
+    const bool wants_cuts =
+        rows_ != Rows::in_boxes && mask_->cuts(groups, multiprocessors_).items[0] != 0;
+    if (mask_->full_share(groups) >= kMostlyFull && (kernel.cuts || !wants_cuts)) break;
+  }
+  return chosen;
+}
+
+Cuts ForwardPlan::cuts_for(const Kernel& kernel) const {
+  if (!kernel.cuts || rows_ == Rows::in_boxes) return {};
+  return mask_->cuts(kernel.block_m / kQuadrant, multiprocessors_);
+}
+
+std::int64_t ForwardPlan::part_rows(const ForwardArgs& args) const {
+  const Kernel* const kernel = choose_kernel(args.q.dtype, args.q.width());
+  if (kernel == nullptr) return 0;
+  const Cuts cuts = cuts_for(*kernel);
+  return std::int64_t{first_place(cuts, cuts.items[0])} * repeats_of(args, mask_->shape) *
+         kernel->block_m;
 }
 
 void* ForwardPlan::own_workspace(cudaStream_t stream, std::size_t bytes) const {
@@ -215,7 +239,7 @@ void ForwardPlan::run(const ForwardArgs& args) const {
   if (args.q.elements() == 0) return;
   const auto stream = static_cast<cudaStream_t>(args.stream);
   const MaskShape& shape = mask_->shape;
-  const Kernel& kernel = *choose_kernel(args.q.dtype, args.q.width(), *mask_, rows_, kernel_tile_);
+  const Kernel& kernel = *choose_kernel(args.q.dtype, args.q.width());
 
   ForwardParams params{};
   params.counters = counters_.data() + calls_.fetch_add(1) % kCallsInFlight;
@@ -236,29 +260,30 @@ void ForwardPlan::run(const ForwardArgs& args) const {
   params.n_k = shape.n_k;
   params.scale = args.scale.value_or(1.0F / std::sqrt(static_cast<float>(args.q.width())));
   params.scale_log2 = params.scale * 1.44269504F;
-  params.repeats = (shape.batch == 1 ? params.batch : 1) * (shape.heads == 1 ? params.heads : 1);
+  params.repeats = repeats_of(args, shape);
   const std::int64_t cache_per_head = 4 * std::int64_t{shape.n_k} * args.q.width();
   params.head_group = static_cast<std::int32_t>(std::clamp<std::int64_t>(
       kCacheBytes / std::max<std::int64_t>(cache_per_head, 1), 1, params.repeats));
-  const int groups = kernel.block_m / kQuadrant;
-  params.mask = mask_->device_mask(groups, params.head_group, multiprocessors_);
-  params.mask.q_order = q_order_.data();
-  params.mask.kv_order = kv_order_.data();
-  params.work_count =
-      static_cast<std::uint32_t>(params.mask.n_items) * static_cast<std::uint32_t>(params.repeats);
-  params.turns = mask_->full_share(groups) >= kTakeTurns;
   // The running maximum is of raw scores: a scale that turns or flattens their order is left to
   // the safe path, which is slow and right.
-  if (!(params.scale_log2 >= 1e-30F)) {
-    params.redo_all = true;
-    params.work_count = 0;
+  params.redo_all = !(params.scale_log2 >= 1e-30F);
+  const std::size_t bytes = params.redo_all ? 0 : workspace(args);
+  void* memory = args.workspace;
+  if (memory == nullptr && bytes != 0) memory = own_workspace(stream, bytes);
+  const bool has_memory = memory != nullptr || bytes == 0;
+  const int groups = kernel.block_m / kQuadrant;
+  if (has_memory && !params.redo_all) params.cuts = cuts_for(kernel);
+  params.mask = mask_->device_mask(groups, params.head_group, multiprocessors_, params.cuts);
+  params.mask.q_order = q_order_.data();
+  params.mask.kv_order = kv_order_.data();
+  params.turns = mask_->full_share(groups) >= kTakeTurns;
+  if (!params.redo_all) {
+    params.work_count = static_cast<std::uint32_t>(params.mask.n_items) *
+                        static_cast<std::uint32_t>(params.repeats);
   }
   if (params.work_count != 0) {
-    const std::size_t bytes = workspace(args);
-    void* memory = args.workspace;
-    if (memory == nullptr && bytes != 0) memory = own_workspace(stream, bytes);
-    const Workspace work(memory, args, q_order_, kv_order_, rows_);
-    const bool has_memory = memory != nullptr || bytes == 0;
+    const Workspace work(memory, args, q_order_, kv_order_, rows_, part_rows(args));
+    params.parts = work.parts;
     if (has_memory && rows_ == Rows::gathered) {
       params.gather = plan_gather(work, params, *mask_, groups, args.q.width(), multiprocessors_);
       check(cudaMemsetAsync(work.done, 0, work.counters * sizeof(std::uint32_t), stream),

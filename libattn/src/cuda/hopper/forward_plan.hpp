@@ -14,6 +14,7 @@
 
 #include "attn/backend.hpp"
 #include "cuda/hopper/device_order.hpp"
+#include "cuda/hopper/kernels.hpp"
 #include "cuda/hopper/params.hpp"
 #include "cuda/hopper/prepared_mask.hpp"
 #include "cuda/runtime.hpp"
@@ -44,6 +45,16 @@ class ForwardPlan {
   void run(const ForwardArgs& args) const;
 
  private:
+  /// Of the kernels that sources.cmake lists for a dtype and head_dim the first where nearly every
+  /// tile is full, the last for all other masks (figures there), where rows are gathered and where
+  /// they are cut; with a `kernel_tile` the one that computes in it. Null: there is none.
+  [[nodiscard]] const Kernel* choose_kernel(DType dtype, std::int64_t head_dim) const;
+
+  [[nodiscard]] Cuts cuts_for(const Kernel& kernel) const;
+
+  /// Rows of O in fp32 that the parts of cut items leave in the workspace.
+  [[nodiscard]] std::int64_t part_rows(const ForwardArgs& args) const;
+
   /// The plan's own workspace for calls on this stream, which follow each other. Null when it would
   /// have to be allocated while the stream is being captured.
   [[nodiscard]] void* own_workspace(cudaStream_t stream, std::size_t bytes) const;

@@ -16,9 +16,10 @@ struct Kernel {
   DType dtype;
   int head_dim, block_m, block_n;
   bool gathers;  ///< may bring rows into an order itself
+  bool cuts;     ///< may take parts of rows
   /// Raises the shared-memory limit of the kernels; once a device, before the first launch.
   cudaError_t (*prepare)();
-  /// Both kernels of one forward, on `ctas` multiprocessors.
+  /// The kernels of one forward, on `ctas` multiprocessors.
   cudaError_t (*launch)(const ForwardParams& params, int ctas, cudaStream_t stream);
 };
 

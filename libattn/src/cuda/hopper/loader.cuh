@@ -22,19 +22,15 @@ class Loader {
   __device__ void run() {
     // A CTA that gathers comes late: what it computes is not settled before.
     std::uint32_t work = gathers() ? next() : blockIdx.x;
-    WorkItem item{};
-    std::int32_t repeat = 0;
-    if (work < p_.work_count) item = fetch(work, repeat);
+    Work now{};
+    if (work < p_.work_count) now = fetch(work);
     while (work < p_.work_count) {
       // What comes next is asked for now, so that its latency hides behind this item's loads.
-      const std::uint32_t next_work = next();
-      std::int32_t next_repeat = 0;
-      WorkItem next_item{};
-      if (next_work < p_.work_count) next_item = fetch(next_work, next_repeat);
-      load_item(item, place_of(p_, item.mask, repeat));
-      work = next_work;
-      item = next_item;
-      repeat = next_repeat;
+      work = next();
+      Work coming{};
+      if (work < p_.work_count) coming = fetch(work);
+      load_item(now);
+      now = coming;
     }
     wait(shared_.k_empty[k_turn_.slot], k_turn_.parity ^ 1);
     if (lane_ == 0) {
@@ -53,11 +49,28 @@ class Loader {
 
   __device__ bool gathers() const { return Config::kGathers && p_.gather.ctas != 0; }
 
-  __device__ WorkItem fetch(std::uint32_t work, std::int32_t& repeat) const {
-    std::int32_t index = 0;
-    split_work(p_, work, index, repeat);
-    const int4 raw = __ldg(reinterpret_cast<const int4*>(p_.mask.items) + index);
-    return {raw.x, raw.y, raw.z, raw.w};
+  /// An item, or a part of one, for one head.
+  struct Work {
+    WorkItem item;
+    std::int32_t repeat;
+    std::int32_t part;  ///< as in SharedStorage
+  };
+
+  __device__ Work fetch(std::uint32_t work) const {
+    std::int32_t place = 0;
+    Work found{.item = {}, .repeat = 0, .part = kNoPart};
+    split_work(p_, work, place, found.repeat);
+    Part part{place, 0, 0};
+    if constexpr (Config::kCuts) part = part_at(p_.cuts, place);
+    const int4 raw = __ldg(reinterpret_cast<const int4*>(p_.mask.items) + part.item);
+    found.item = {raw.x, raw.y, raw.z, raw.w};
+    if (Config::kCuts && part.halvings != 0) {
+      const std::int32_t begin = part_begin(raw.z, part.number, part.halvings);
+      found.item.first_tile += begin;
+      found.item.n_tiles = part_begin(raw.z, part.number + 1, part.halvings) - begin;
+      found.part = place * p_.repeats + found.repeat;
+    }
+    return found;
   }
 
   __device__ std::uint32_t next() const {
@@ -67,7 +80,9 @@ class Loader {
     return __shfl_sync(0xFFFFFFFFU, taken, 0);
   }
 
-  __device__ void load_item(const WorkItem& item, const Place& place) {
+  __device__ void load_item(const Work& work) {
+    const WorkItem& item = work.item;
+    const Place place = place_of(p_, item.mask, work.repeat);
     if (gathers()) wait_for_rows(place);
     if constexpr (kInBoxes) look_up_queries(item.row_tile);
     Steps steps(p_, item);
@@ -78,6 +93,7 @@ class Loader {
     if constexpr (Config::kTellsRows) publish_rows(slot, item.row_tile);
     if (lane_ == 0) {
       shared_.item[slot] = {item.row_tile, place.batch, place.head};
+      if constexpr (Config::kCuts) shared_.part[slot] = work.part;
       arrive_expecting(shared_.q_full[slot], SharedStorage<Config>::kQElements * 2);
     }
     __syncwarp();
@@ -86,6 +102,7 @@ class Loader {
 
     std::uint32_t opens = kOpens;
     TileEntry tile{};
+    std::uint32_t states = 0;
     if constexpr (kInBoxes) {
       // Boxes are looked up a tile ahead, as its entry was a tile before.
       bool some = steps.next(tile);
@@ -99,7 +116,22 @@ class Loader {
         boxes = next_boxes;
       }
     } else {
-      while (steps.next(tile)) load_tile(tile, {}, place, opens);
+      while (steps.next(tile)) {
+        states |= tile.key;
+        load_tile(tile, {}, place, opens);
+      }
+    }
+    if (Config::kCuts && work.part != kNoPart) write_unvisited(work.part, states);
+  }
+
+  /// Warpgroups that run no step of a part write nothing: their rows have no key there.
+  __device__ void write_unvisited(std::int32_t part, std::uint32_t states) const {
+    for (int g = 0; g < Config::kGroups; ++g) {
+      if ((quadrant(states, g, 0) | quadrant(states, g, 1)) != kEmpty) continue;
+      float* const lse =
+          p_.parts.lse + std::int64_t{part} * Config::kBlockM + g * kQuadrant + lane_;
+      lse[0] = -INFINITY;
+      lse[32] = -INFINITY;
     }
   }
 

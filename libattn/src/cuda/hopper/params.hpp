@@ -7,6 +7,8 @@
 
 #include <cstdint>
 
+#include "cuda/hopper/cuts.hpp"
+
 namespace attn::hopper {
 
 /// What a 64 x 64 quadrant (64 queries x 64 keys) of a visited tile holds.
@@ -64,7 +66,7 @@ struct alignas(16) Counters {
 
 /// A mask on the device, for tiles of one shape. Items come longest first; the first `heavy_items`
 /// of them run before all others, the rest head group by head group so that K and V of a group
-/// stay in L2.
+/// stay in L2. Both counts take each part of a cut item for one (cuts.hpp).
 struct DeviceMask {
   const WorkItem* items;
   const WorkItem* rows;  ///< the item of each (mask, row tile), also of those without tiles
@@ -156,6 +158,13 @@ struct GatherPlan {
   std::int32_t ctas;          ///< those that gather to the end; 0: there is no order
 };
 
+/// What the parts of cut rows leave for the kernel that joins them, [part][row of the tile]; the
+/// part at place c of the list for the r-th (batch, head) pair of its mask is c * repeats + r.
+struct PartialRows {
+  float* o;    ///< [part][row][head_dim], divided by the part's sum
+  float* lse;  ///< [part][row]
+};
+
 struct ForwardParams {
   CUtensorMap q_map, k_map, v_map;
   OrderedTensor q_boxes, k_boxes, v_boxes;  ///< where such an order is
@@ -178,6 +187,8 @@ struct ForwardParams {
   bool gather_q;   ///< q_map has boxes of one row
   bool gather_kv;  ///< k_map and v_map have boxes of one row
   bool redo_all;   ///< every row takes the safe path
+  Cuts cuts;
+  PartialRows parts;
 };
 
 }  // namespace attn::hopper

@@ -33,6 +33,8 @@ struct BlockRows {
   std::int32_t first, step;
 };
 
+inline constexpr std::int32_t kNoPart = -1;  ///< an item that is no part
+
 /// And about a step, for each warpgroup its own.
 enum StepFlags : std::uint32_t {
   kRun = 1,     ///< this warpgroup has something to compute
@@ -61,6 +63,7 @@ struct SharedStorage {
   ItemInfo item[Config::kItemSlots];
   BlockRows rows[Config::kItemSlots][Config::kGroups];   ///< where kTellsRows
   std::uint32_t step[Config::kStages][Config::kGroups];  ///< StepFlags
+  std::int32_t part[Config::kItemSlots];  ///< of the workspace, or kNoPart; only with kCuts
 };
 
 __device__ __forceinline__ std::uint32_t shared_address(const void* pointer) {

@@ -90,8 +90,13 @@ double PreparedMask::full_share(int groups) const {
   return static_cast<double>(prepared.full_tiles) / static_cast<double>(prepared.total_tiles);
 }
 
-DeviceMask PreparedMask::device_mask(int groups, std::int32_t head_group,
-                                     int multiprocessors) const {
+Cuts PreparedMask::cuts(int groups, int multiprocessors) const {
+  const PreparedTiles& prepared = of(groups);
+  return cut_long_items(prepared.lengths, prepared.total_tiles, multiprocessors);
+}
+
+DeviceMask PreparedMask::device_mask(int groups, std::int32_t head_group, int multiprocessors,
+                                     const Cuts& cuts) const {
   if (!holds_a_mask) {
     throw Error(ErrorCode::invalid_argument, "the device mask of this plan holds no mask");
   }
@@ -116,7 +121,9 @@ DeviceMask PreparedMask::device_mask(int groups, std::int32_t head_group,
   const std::int64_t limit = std::max(group_time / 2, 2 * mean);
   const auto end = std::partition_point(prepared.lengths.begin(), prepared.lengths.end(),
                                         [limit](std::int32_t n) { return n > limit; });
-  mask.heavy_items = static_cast<std::int32_t>(end - prepared.lengths.begin());
+  const auto heavy = static_cast<std::int32_t>(end - prepared.lengths.begin());
+  mask.n_items = first_place(cuts, mask.n_items);
+  mask.heavy_items = first_place(cuts, std::max(heavy, cuts.items[0]));
   return mask;
 }
 

@@ -60,9 +60,13 @@ struct PreparedMask {
   PreparedScan column_scan;  ///< of `by_column`
 
   /// The mask for a launch of kernels `groups` blocks high with `head_group` heads side by side.
-  /// Items that would start in the last head group and outlast it run before all others.
-  [[nodiscard]] DeviceMask device_mask(int groups, std::int32_t head_group,
-                                       int multiprocessors) const;
+  /// Items that would start in the last head group and outlast it run before all others, and so do
+  /// parts of items.
+  [[nodiscard]] DeviceMask device_mask(int groups, std::int32_t head_group, int multiprocessors,
+                                       const Cuts& cuts = {}) const;
+
+  /// How the forward pass cuts its long items.
+  [[nodiscard]] Cuts cuts(int groups, int multiprocessors) const;
 
   /// For the algorithms that scan, launches the scan that writes the lists of such a kernel, and of
   /// a pass over columns.
@@ -71,9 +75,11 @@ struct PreparedMask {
   /// The mask by columns, for the backward pass.
   [[nodiscard]] DeviceColumns columns() const;
 
-  /// Tiles that a head visits, and those of its longest row of tiles.
+  /// Tiles that a head visits, and those of its longest item or part of one.
   [[nodiscard]] std::int64_t visited_tiles(int groups) const { return of(groups).total_tiles; }
-  [[nodiscard]] std::int32_t longest_item(int groups) const { return of(groups).lengths.front(); }
+  [[nodiscard]] std::int32_t longest_item(int groups, const Cuts& cuts) const {
+    return longest_part(cuts, of(groups).lengths);
+  }
 
   /// How many of the tiles that are visited are full, of 1.
   [[nodiscard]] double full_share(int groups) const;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From a number handed out by the counter to (row of tiles, batch, head).
+// From a number handed out by the counter to a place in the list of items (with cut ones, of their
+// parts and them: cuts.hpp), and from an item to (batch, head).
 #pragma once
 
 #include "cuda/hopper/params.hpp"
@@ -27,11 +28,11 @@ __device__ __forceinline__ Place place_of(const ForwardParams& p, std::int32_t m
 /// last of them wider where `last_group` says so. Long items first keeps the tail short; few heads
 /// at a time keep K and V in L2.
 __device__ __forceinline__ void split_work(const ForwardParams& p, std::uint32_t w,
-                                           std::int32_t& item, std::int32_t& repeat) {
+                                           std::int32_t& place, std::int32_t& repeat) {
   const auto repeats = static_cast<std::uint32_t>(p.repeats);
   const std::uint32_t heavy = static_cast<std::uint32_t>(p.mask.heavy_items) * repeats;
   if (w < heavy) {
-    item = static_cast<std::int32_t>(w / repeats);
+    place = static_cast<std::int32_t>(w / repeats);
     repeat = static_cast<std::int32_t>(w % repeats);
     return;
   }
@@ -41,7 +42,7 @@ __device__ __forceinline__ void split_work(const ForwardParams& p, std::uint32_t
   const std::uint32_t group = min((w - heavy) / (light * width), last);
   const std::uint32_t rest = w - heavy - group * light * width;
   const std::uint32_t here = group == last ? repeats - last * width : width;
-  item = p.mask.heavy_items + static_cast<std::int32_t>(rest / here);
+  place = p.mask.heavy_items + static_cast<std::int32_t>(rest / here);
   repeat = static_cast<std::int32_t>(group * width + rest % here);
 }
 
