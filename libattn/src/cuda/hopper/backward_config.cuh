@@ -24,14 +24,6 @@ namespace attn::hopper {
 
 enum class Pass { rows, keys };
 
-/// Lanes of a warp that give back what the warp has read. One is enough behind __syncwarp, but
-/// racecheck does not follow that: compiled with BLOCKFILL_RACECHECK, each lane arrives for itself.
-#ifdef BLOCKFILL_RACECHECK
-inline constexpr unsigned kArrivals = 32;
-#else
-inline constexpr unsigned kArrivals = 1;
-#endif
-
 /// What the loading threads tell each other and the computing warps about an item.
 struct BackwardItemInfo {
   static constexpr std::int32_t kNone = -1;  ///< the stream of items is over

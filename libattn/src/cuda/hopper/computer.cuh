@@ -35,7 +35,7 @@ class Computer {
     if ((next_.flags & kEnd) != 0) return;
     begin_scores(kNone);
 
-    std::uint32_t o_position = kNone;   // the step whose P V is in flight
+    bool o_in_flight = false;           // the P V of the step before
     std::uint32_t before_item = kNone;  // whose O is complete but not written
     RowState before{};
     for (;;) {
@@ -54,7 +54,7 @@ class Computer {
       ptx::wgmma_wait<0>();
       ptx::pin(o_);
       ptx::pin(p_bits_);
-      if (o_position != kNone) release_v(o_position);
+      if (o_in_flight) release_v(now.position - 1);
       if (Config::kOverlapItems && before_item != kNone) {
         finish_item(before_item, before);
         before_item = kNone;
@@ -83,7 +83,7 @@ class Computer {
         wait_turn();
         issue_scores(q, k);
         issue_output(now, v, !first);
-        o_position = now.position;
+        o_in_flight = true;
         ptx::wgmma_wait<1>();
         finish_scores();
         if (Config::kOverlapItems && first_) {
@@ -101,7 +101,7 @@ class Computer {
       ptx::pin(o_);
       ptx::pin(p_bits_);
       release_v(now.position);
-      o_position = kNone;
+      o_in_flight = false;
       bool open = true;
       for (;;) {
         // Written before any item is skipped: the loading warp may need the slot to go on.
@@ -137,33 +137,54 @@ class Computer {
   static __device__ __forceinline__ std::uint32_t parity(std::uint32_t position) {
     return position / Config::kStages % 2;
   }
+  /// What this warp, or the warpgroup, has read of a tile may be overwritten.
+  __device__ __forceinline__ void release(std::uint64_t (&empty)[Config::kStages],
+                                          std::uint32_t position) {
+    if constexpr (Config::kWarpsRelease) {
+      __syncwarp();
+      arrive_if(threadIdx.x % 32 < kArrivals, empty[slot(position)]);
+    } else if (thread_ == 0) {
+      arrive(empty[slot(position)]);
+    }
+  }
   __device__ __forceinline__ void release_k(std::uint32_t position) {
-    if (thread_ == 0) arrive(shared_.k_empty[slot(position)]);
+    release(shared_.k_empty, position);
   }
   __device__ __forceinline__ void release_v(std::uint32_t position) {
-    if (thread_ == 0) arrive(shared_.v_empty[slot(position)]);
+    release(shared_.v_empty, position);
   }
   __device__ __forceinline__ void release_q(std::uint32_t item) {
-    if (thread_ % 32 == 0) arrive(shared_.q_empty[item % Config::kItemSlots]);
+    std::uint64_t& empty = shared_.q_empty[item % Config::kItemSlots];
+    if constexpr (Config::kWarpsRelease) {
+      arrive_if(threadIdx.x % 32 < kArrivals, empty);
+    } else if (thread_ % 32 == 0) {
+      arrive(empty);
+    }
   }
   __device__ __forceinline__ void wait_for_v(const Running& now) {
     wait(shared_.v_full[slot(now.position)], parity(now.position));
   }
 
   // With turns, warpgroup g waits at barrier 1 + g until the one before it has issued its products.
-  // Without, the barrier only keeps the four warps of a warpgroup together, which releasing a tile
-  // on behalf of all of them needs.
+  // Without, the barrier only keeps the four warps of a warpgroup together, where one thread
+  // releases for all of them.
   __device__ __forceinline__ void wait_turn() {
-    ptx::named_barrier_wait(1 + group_, p_.turns ? 256 : 128);
+    if constexpr (Config::kWarpsRelease) {
+      if (p_.turns) ptx::named_barrier_wait(1 + group_, 256);
+    } else {
+      ptx::named_barrier_wait(1 + group_, p_.turns ? 256 : 128);
+    }
   }
   __device__ __forceinline__ void pass_turn(int group) {
     if (p_.turns) ptx::named_barrier_arrive(1 + (group + 1) % Config::kGroups, 256);
   }
 
-  /// One thread gives a tile back for all 128, so a named barrier must stand between what the
+  /// Where one thread gives a tile back for all 128, a named barrier must stand between what the
   /// others have read of it and that: wait_turn(), or this one where no turn is taken.
   __device__ __forceinline__ void wait_for_warps() {
-    ptx::named_barrier_wait(1 + Config::kGroups + group_, 128);
+    if constexpr (!Config::kWarpsRelease) {
+      ptx::named_barrier_wait(1 + Config::kGroups + group_, 128);
+    }
   }
 
   /// Moves `next_` on by one step and waits for its K tile and mask bits, and for Q where it opens

@@ -3,6 +3,8 @@
 // What a kernel is compiled for: one line of sources.cmake.
 #pragma once
 
+#include <type_traits>
+
 #include "cuda/hopper/params.hpp"
 #include "cuda/hopper/pipeline.cuh"
 
@@ -28,6 +30,12 @@ struct ForwardConfig {
   /// The loading warp tells where the rows of an item stand. Else the warpgroups look it up, for
   /// which ptxas finds the registers.
   static constexpr bool kTellsRows = kRows == Rows::in_boxes && kWarpgroups == 3;
+  /// Whether each warp gives back the tiles that it has read. Of the other kernels ptxas serialises
+  /// the wgmmas then; there one thread does it for its warpgroup, behind a barrier.
+  static constexpr bool kWarpsRelease =
+      kArrivals != 1 || kDim == 128 || (kFrom == Rows::stand && !kCut);
+  /// Arrivals by which a warpgroup does so.
+  static constexpr unsigned kReleases = kWarpsRelease ? 4 * kArrivals : 1;
   template <Rows kOther, bool kOtherCut>
   using With = ForwardConfig<T, kDim, kN, kWarpgroups, kRing, kItems, kOther, kOtherCut>;
   static constexpr int kThreads = 128 * (kWarpgroups + 1);

@@ -37,15 +37,15 @@ __global__ void __launch_bounds__(Config::kThreads, 1)
   if (threadIdx.x == 0) {
     for (int i = 0; i < Config::kItemSlots; ++i) {
       cuda::ptx::mbarrier_init(&shared.q_full[i], 1);
-      cuda::ptx::mbarrier_init(&shared.q_empty[i], 4 * Config::kGroups);
+      cuda::ptx::mbarrier_init(&shared.q_empty[i], 4 * Config::kGroups * kArrivals);
     }
     for (int i = 0; i < Config::kStages; ++i) {
       cuda::ptx::mbarrier_init(&shared.k_full[i], 1);
-      cuda::ptx::mbarrier_init(&shared.k_empty[i], Config::kGroups);
+      cuda::ptx::mbarrier_init(&shared.k_empty[i], Config::kGroups * Config::kReleases);
     }
     for (int i = 0; i < Config::kStages; ++i) {
       cuda::ptx::mbarrier_init(&shared.v_full[i], 1);
-      cuda::ptx::mbarrier_init(&shared.v_empty[i], Config::kGroups);
+      cuda::ptx::mbarrier_init(&shared.v_empty[i], Config::kGroups * Config::kReleases);
     }
     cuda::ptx::fence_mbarrier_init(cuda::ptx::sem_release, cuda::ptx::scope_cluster);
   }

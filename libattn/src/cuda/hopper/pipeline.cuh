@@ -22,6 +22,14 @@ namespace attn::hopper {
 
 inline constexpr int kPanel = 64;  ///< columns of a swizzled panel: 128 bytes of 16-bit numbers
 
+/// Lanes of a warp that give back what the warp has read. One is enough behind __syncwarp, but
+/// racecheck does not follow that: compiled with BLOCKFILL_RACECHECK, each lane arrives for itself.
+#ifdef BLOCKFILL_RACECHECK
+inline constexpr unsigned kArrivals = 32;
+#else
+inline constexpr unsigned kArrivals = 1;
+#endif
+
 /// What the loading warp tells the others about an item.
 struct ItemInfo {
   std::int32_t row_tile, batch, head;
@@ -83,6 +91,15 @@ __device__ __forceinline__ void wait(std::uint64_t& barrier, std::uint32_t parit
 
 __device__ __forceinline__ void arrive(std::uint64_t& barrier) {
   cuda::ptx::mbarrier_arrive(&barrier);
+}
+
+/// The same under a condition, without a branch, which costs products in flight 6 to 14 %.
+__device__ __forceinline__ void arrive_if(bool condition, std::uint64_t& barrier) {
+  asm volatile(
+      "{.reg .pred p; setp.ne.u32 p, %0, 0; @p mbarrier.arrive.shared::cta.b64 _, [%1];}" ::"r"(
+          static_cast<std::uint32_t>(condition)),
+      "r"(shared_address(&barrier))
+      : "memory");
 }
 
 __device__ __forceinline__ void arrive_expecting(std::uint64_t& barrier, std::uint32_t bytes) {
