@@ -229,7 +229,9 @@ def peers(records, head_dim):
     head_dim = int(head_dim)
     ours = chosen(records, backend="hopper", head_dim=head_dim, batch=4, dtype="bf16")
     names = [
-        (title, name) for title, name in PEERS if chosen(records, backend=name, head_dim=head_dim)
+        (title, name)
+        for title, name in PEERS
+        if chosen(records, backend=name, head_dim=head_dim, dtype="bf16")
     ]
     rows, used, ratios = [], [], []
     for title, mask in PEER_MASKS:
@@ -239,7 +241,14 @@ def peers(records, head_dim):
         here = mine[-1]
         theirs = []
         for _, name in names:
-            found = chosen(records, backend=name, mask=mask, head_dim=head_dim, pipeline="natural")
+            found = chosen(
+                records,
+                backend=name,
+                mask=mask,
+                head_dim=head_dim,
+                pipeline="natural",
+                dtype="bf16",
+            )
             used += found[-1:]
             theirs.append(median(found[-1]) if found else None)
         used.append(here)
@@ -276,7 +285,7 @@ def brief(records):
             theirs = [
                 r
                 for _, name in PEERS
-                for r in chosen(records, backend=name, head_dim=head_dim, mask=mask)
+                for r in chosen(records, backend=name, head_dim=head_dim, mask=mask, dtype="bf16")
             ]
             if not mine or not theirs:
                 cells += ["", "", ""]
@@ -313,7 +322,7 @@ def ordered(records):
             theirs = [
                 r
                 for _, name in PEERS
-                for r in chosen(records, backend=name, head_dim=head_dim, mask=mask)
+                for r in chosen(records, backend=name, head_dim=head_dim, mask=mask, dtype="bf16")
                 if r["permuted_call_ms"]
             ]
             if not mine or not theirs:
