@@ -64,8 +64,8 @@ CallCost fit_calls(std::span<const CostPoint> points, const attn::Walk& walk) {
     for (CostPoint& point : terms) point.steps = point.heaviest_steps = 0;
   }
   const CostFit fit = fit_costs(terms);
-  return {.part = to_string(tile_of(walk.part)),
-          .step = to_string(tile_of(walk.step)),
+  return {.part = attn::to_string(walk.part),
+          .step = attn::to_string(walk.step),
           .t_call = fit.t_call,
           .t_full = fit.t_full,
           .t_partial = fit.t_partial,

@@ -88,8 +88,8 @@ class Measurement {
     const attn::Walk walk = backend_.walk(tile_shape(tile_), problem_.head_dim);
     const WalkCounts& as_it_came = workload_.natural_walk(walk);
     record_.walk =
-        WalkFacts{.part = to_string(reorder::Tile{walk.part.block_m, walk.part.block_n}),
-                  .step = to_string(reorder::Tile{walk.step.block_m, walk.step.block_n}),
+        WalkFacts{.part = attn::to_string(walk.part),
+                  .step = attn::to_string(walk.step),
                   .before = as_it_came,
                   .after = reordered ? count_walk(pattern_, *ordering_, walk) : as_it_came};
     const double products = (forward() ? 2 : 0) + (backward() ? 5 : 0);

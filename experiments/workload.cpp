@@ -63,7 +63,7 @@ const Workload::Natural& Workload::natural(const Problem& problem, const Repeats
 const WalkCounts& Workload::natural_walk(const attn::Walk& walk) {
   std::string key;
   for (const auto& shape : {walk.part, walk.step}) {
-    key += std::to_string(shape.block_m) + "x" + std::to_string(shape.block_n) + " ";
+    key += attn::to_string(shape) + " ";
   }
   const auto [known, is_new] = walks_.try_emplace(key);
   if (is_new) {

@@ -166,8 +166,7 @@ TEST(BlockMask, EveryInputAndThreadCountGivesTheSameMask) {
       const auto bits = packed_bits(want, stride);
       for (const TileShape tile : {TileShape{8, 8}, {16, 40}, {128, 64}, {256, 256}}) {
         SCOPED_TRACE(std::to_string(n_q) + "x" + std::to_string(n_k) + ", density " +
-                     std::to_string(density) + ", tile " + std::to_string(tile.block_m) + "x" +
-                     std::to_string(tile.block_n));
+                     std::to_string(density) + ", tile " + to_string(tile));
         const BlockMask mask = want.tiled(tile);
         expect_same(mask, want);
         expect_equal(mask, want.tiled(tile, 3));
@@ -233,7 +232,7 @@ TEST(BlockMask, StackGivesEachBatchAndHeadItsOwn) {
 TEST(BlockMask, RefusesTilesThatAreNotAllowed) {
   const BoolMask ones(8, 8, [](int, int) { return true; });
   for (const TileShape tile : {TileShape{7, 8}, {8, 0}, {264, 8}, {8, 264}, {-8, 8}, {12, 8}}) {
-    const std::string name = std::to_string(tile.block_m) + "x" + std::to_string(tile.block_n);
+    const std::string name = to_string(tile);
     expect_error(ErrorCode::invalid_argument, name, [&] { (void)ones.tiled(tile); });
     const Csr csr(ones);
     expect_error(ErrorCode::invalid_argument, name,

@@ -14,9 +14,9 @@ void check(const std::string& backend, const Problem& problem, const BoolMask& m
            TileShape tile) {
   SCOPED_TRACE(backend + ", " + std::string(to_string(problem.dtype)) + ", head_dim " +
                std::to_string(problem.head_dim) + ", " + std::to_string(mask.n_q) + "x" +
-               std::to_string(mask.n_k) + ", tile " + std::to_string(tile.block_m) + "x" +
-               std::to_string(tile.block_n) + ", heads " + std::to_string(problem.heads) + "/" +
-               std::to_string(problem.kv_heads) + ", seed " + std::to_string(problem.seed));
+               std::to_string(mask.n_k) + ", tile " + to_string(tile) + ", heads " +
+               std::to_string(problem.heads) + "/" + std::to_string(problem.kv_heads) + ", seed " +
+               std::to_string(problem.seed));
   const Inputs in(problem, mask.n_q, mask.n_k);
   forward(in.args(), mask.tiled(tile), backend, {.threads = 2});
   compare_with_fp64(in, rule_of(mask));

@@ -27,9 +27,8 @@ void run(const Inputs& in, const BlockMask& mask, const PrepareOptions& options 
 
 std::string text(const Problem& p, const BoolMask& mask, TileShape tile) {
   return std::string(to_string(p.dtype)) + ", head_dim " + std::to_string(p.head_dim) + ", " +
-         std::to_string(mask.n_q) + "x" + std::to_string(mask.n_k) + ", tile " +
-         std::to_string(tile.block_m) + "x" + std::to_string(tile.block_n) + ", batch " +
-         std::to_string(p.batch) + ", heads " + std::to_string(p.heads) + "/" +
+         std::to_string(mask.n_q) + "x" + std::to_string(mask.n_k) + ", tile " + to_string(tile) +
+         ", batch " + std::to_string(p.batch) + ", heads " + std::to_string(p.heads) + "/" +
          std::to_string(p.kv_heads) + ", seed " + std::to_string(p.seed);
 }
 

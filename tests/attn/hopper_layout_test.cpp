@@ -19,8 +19,7 @@ using namespace hopper;
 
 std::string text(const BoolMask& mask, TileShape tile, int groups) {
   return std::to_string(mask.n_q) + "x" + std::to_string(mask.n_k) + ", mask tiles " +
-         std::to_string(tile.block_m) + "x" + std::to_string(tile.block_n) + ", " +
-         std::to_string(groups) + " query blocks a tile";
+         to_string(tile) + ", " + std::to_string(groups) + " query blocks a tile";
 }
 
 void expect_same(const BoolMask& expected, const BoolMask& actual) {

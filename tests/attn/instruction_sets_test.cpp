@@ -41,8 +41,7 @@ TEST_P(InstructionSet, AgreesWithFp64) {
     for (const std::int64_t head_dim : {1, 8, 40, 64, 96, 128}) {
       for (const TileShape tile : {TileShape{8, 8}, {64, 40}, {128, 128}}) {
         SCOPED_TRACE(std::string(to_string(dtype)) + ", head_dim " + std::to_string(head_dim) +
-                     ", tile " + std::to_string(tile.block_m) + "x" + std::to_string(tile.block_n) +
-                     ", seed " + std::to_string(seed));
+                     ", tile " + to_string(tile) + ", seed " + std::to_string(seed));
         check(Inputs({.head_dim = head_dim, .dtype = dtype, .seed = seed}, 45, 141),
               random_mask(45, 141, seed), tile);
         ++seed;
