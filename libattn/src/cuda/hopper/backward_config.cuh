@@ -47,14 +47,13 @@ struct StepInfo {
 inline constexpr std::uint32_t kOverKeys = 64;
 inline constexpr std::uint32_t kLast = 128;
 
-template <class T, int kDim, int kRing, int kItems, Rows kFrom>
-struct BackwardConfig {
+/// What the kernels of two passes and of one have in common.
+template <class T, int kDim, int kRing>
+struct BackwardShape {
   using Element = T;
   static constexpr int kHeadDim = kDim;
   static constexpr int kGroups = kBackwardRows / kQuadrant;
   static constexpr int kStages = kRing;
-  static constexpr int kItemSlots = kItems;
-  static constexpr Rows kRows = kFrom;
   static constexpr int kThreads = 128 * (kGroups + 1);
 
   // 504 registers a lane of four warps: the kernel is compiled for 168 a thread, and together no
@@ -63,9 +62,17 @@ struct BackwardConfig {
   static constexpr int kComputeRegisters = kDim == 128 ? 240 : 232;
   static_assert(kLoadRegisters + 2 * kComputeRegisters <= 504,
                 "warpgroups would wait for registers for ever");
-  static constexpr int kPanels = kDim / kPanel;
   static constexpr int kTileElements = kQuadrant * kDim;
   static constexpr std::uint32_t kTileBytes = kTileElements * 2;
+
+  static_assert(kGroups == 2, "a strip of the mask has two key blocks, one a warpgroup");
+};
+
+template <class T, int kDim, int kRing, int kItems, Rows kFrom>
+struct BackwardConfig : BackwardShape<T, kDim, kRing> {
+  static constexpr int kItemSlots = kItems;
+  static constexpr Rows kRows = kFrom;
+  static constexpr int kPanels = kDim / kPanel;
 
   /// At head_dim 128 the sums of dK and dV leave no room for K and V in registers.
   template <Pass kPass>
@@ -73,8 +80,6 @@ struct BackwardConfig {
 
   /// The strip of a step over keys comes along with its tiles, where there is room for it.
   static constexpr bool kBitsInShared = kDim == 64;
-
-  static_assert(kGroups == 2, "a strip of the mask has two key blocks, one a warpgroup");
 };
 
 template <class Config>
@@ -117,6 +122,27 @@ __device__ __forceinline__ const std::int32_t* column_of(const BackwardParams& p
                                                          const BackwardItemInfo& item,
                                                          std::int32_t head) {
   return p.columns.offsets + mask_of(p, item.batch, head) * p.columns.key_tiles + item.row_tile;
+}
+
+/// The w-th of the items from `first_item` on for `width` (batch, head) pairs from `first_repeat`
+/// on.
+__device__ __forceinline__ BackwardItemInfo place_item(const BackwardParams& p,
+                                                       const BackwardItems& items, Pass pass,
+                                                       std::uint32_t w, std::int32_t width,
+                                                       std::int32_t first_item,
+                                                       std::int32_t first_repeat) {
+  const auto at = static_cast<std::int32_t>(w);
+  const auto item = __ldg(reinterpret_cast<const int2*>(items.items) + first_item + at / width);
+  const std::int32_t repeat = first_repeat + at % width;
+  const bool shared_batch = p.mask.batch == 1;
+  return {item.x, shared_batch ? repeat / items.heads : item.y,
+          shared_batch ? repeat % items.heads : repeat, static_cast<std::int32_t>(pass)};
+}
+
+/// Brings the end of the strips of an item over keys, which are read first, to this multiprocessor.
+__device__ __forceinline__ void warm_column(const BackwardParams& p, const BackwardItemInfo& item) {
+  const std::int32_t* const offset = column_of(p, item, item.head * p.group);
+  ptx::prefetch(p.columns.strips + __ldg(offset + 1) - 1);
 }
 
 /// A tile of 64 rows, all their columns at once.

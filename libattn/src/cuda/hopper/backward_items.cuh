@@ -43,9 +43,9 @@ class BackwardItemLoader {
     const BackwardItems& keys = p_.schedule.keys;
     const auto heavy_rows = static_cast<std::uint32_t>(rows.heavy_items * rows.repeats);
     const auto heavy_keys = static_cast<std::uint32_t>(keys.heavy_items * keys.repeats);
-    if (w < heavy_rows) return place(rows, Pass::rows, w, rows.repeats, 0, 0);
+    if (w < heavy_rows) return place_item(p_, rows, Pass::rows, w, rows.repeats, 0, 0);
     w -= heavy_rows;
-    if (w < heavy_keys) return place(keys, Pass::keys, w, keys.repeats, 0, 0);
+    if (w < heavy_keys) return place_item(p_, keys, Pass::keys, w, keys.repeats, 0, 0);
     w -= heavy_keys;
     const std::int32_t width = p_.schedule.head_group;
     const std::int32_t light_rows = (rows.n_items - rows.heavy_items) * p_.group;
@@ -56,35 +56,19 @@ class BackwardItemLoader {
     const std::int32_t here = min(width, keys.repeats - first);
     const auto rows_here = static_cast<std::uint32_t>(here * light_rows);
     if (w < rows_here) {
-      return place(rows, Pass::rows, w, here * p_.group, rows.heavy_items, first * p_.group);
+      return place_item(p_, rows, Pass::rows, w, here * p_.group, rows.heavy_items,
+                        first * p_.group);
     }
-    return place(keys, Pass::keys, w - rows_here, here, keys.heavy_items, first);
-  }
-
-  /// The w-th of the items from `first_item` on for `width` (batch, head) pairs from `first_repeat`
-  /// on.
-  __device__ BackwardItemInfo place(const BackwardItems& items, Pass pass, std::uint32_t w,
-                                    std::int32_t width, std::int32_t first_item,
-                                    std::int32_t first_repeat) const {
-    const auto at = static_cast<std::int32_t>(w);
-    const auto item = __ldg(reinterpret_cast<const int2*>(items.items) + first_item + at / width);
-    const std::int32_t repeat = first_repeat + at % width;
-    const bool shared_batch = p_.mask.batch == 1;
-    return {item.x, shared_batch ? repeat / items.heads : item.y,
-            shared_batch ? repeat % items.heads : repeat, static_cast<std::int32_t>(pass)};
+    return place_item(p_, keys, Pass::keys, w - rows_here, here, keys.heavy_items, first);
   }
 
   /// Brings what the other loading thread reads first of the item's list to this multiprocessor.
   __device__ void warm_lists(const BackwardItemInfo& item) const {
     if (item.over_keys()) {
-      const std::int32_t* const offset = column_of(p_, item, item.head * p_.group);
-      prefetch(p_.columns.strips + __ldg(offset + 1) - 1);
+      warm_column(p_, item);
     } else {
-      prefetch(p_.mask.tiles + row_of(p_, item).x);
+      ptx::prefetch(p_.mask.tiles + row_of(p_, item).x);
     }
-  }
-  static __device__ void prefetch(const void* address) {
-    asm volatile("prefetch.global.L1 [%0];" ::"l"(address));
   }
 
   __device__ void load_stationary(const BackwardItemInfo& item) {

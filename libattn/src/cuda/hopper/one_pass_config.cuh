@@ -29,26 +29,14 @@
 namespace attn::hopper {
 
 template <class T, int kDim, int kRing>
-struct OnePassConfig {
-  using Element = T;
-  static constexpr int kHeadDim = kDim;
-  static constexpr int kGroups = kBackwardRows / kQuadrant;
-  static constexpr int kStages = kRing;
-  static constexpr int kThreads = 128 * (kGroups + 1);
-  static constexpr int kLoadRegisters = kDim == 128 ? 24 : 40;
-  static constexpr int kComputeRegisters = kDim == 128 ? 240 : 232;
-  static_assert(kLoadRegisters + 2 * kComputeRegisters <= 504,
-                "warpgroups would wait for registers for ever");
-  static constexpr int kTileElements = kQuadrant * kDim;
-  static constexpr std::uint32_t kTileBytes = kTileElements * 2;
-
+struct OnePassConfig : BackwardShape<T, kDim, kRing> {
   /// At head_dim 128 the sums leave no room for K and V in registers.
   static constexpr bool kKeysInRegisters = kDim == 64;
 
   /// Places for the turns of steps: one may be loaded kStages + 2 steps after the one whose dQ is
   /// being added, and two stand behind the last.
   static constexpr std::uint32_t kDqTurns = 16;
-  static_assert(kStages + 4 < kDqTurns);
+  static_assert(kRing + 4 < kDqTurns);
 
   static constexpr int kDqColumns = kDim / 2;               ///< of a warpgroup
   static constexpr int kDqFloats = kQuadrant * kDqColumns;  ///< of a step

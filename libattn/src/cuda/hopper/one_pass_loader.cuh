@@ -32,15 +32,8 @@ __device__ void find_items(const BackwardParams& p, OnePassStorage<Config>& shar
         width = min(p.schedule.head_group, keys.repeats - first_repeat);
         w %= block;
       }
-      const auto at = static_cast<std::int32_t>(w);
-      const auto place = __ldg(reinterpret_cast<const int2*>(keys.items) + first_item + at / width);
-      const std::int32_t repeat = first_repeat + at % width;
-      const bool shared_batch = p.mask.batch == 1;
-      item = {place.x, shared_batch ? repeat / keys.heads : place.y,
-              shared_batch ? repeat % keys.heads : repeat, 0};
-      // What the loading thread reads first.
-      const std::int32_t* const offset = column_of(p, item, item.head * p.group);
-      asm volatile("prefetch.global.L1 [%0];" ::"l"(p.columns.strips + __ldg(offset + 1) - 1));
+      item = place_item(p, keys, Pass::keys, w, width, first_item, first_repeat);
+      warm_column(p, item);
     }
     shared.found_item = item;
     arrive(shared.found);

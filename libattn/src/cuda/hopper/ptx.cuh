@@ -187,6 +187,11 @@ __device__ __forceinline__ std::uint64_t matrix_descriptor(std::uint32_t address
                : BLOCKFILL_ACCUMULATORS_##N                                                        \
                : "l"(a), "l"(b), "r"(keep))
 
+/// Asks for a line of global memory in the L1 cache.
+__device__ __forceinline__ void prefetch(const void* address) {
+  asm volatile("prefetch.global.L1 [%0];" ::"l"(address));
+}
+
 // d (+)= A B, A in registers, B in shared memory: BY = 1 with its columns contiguous, BY = 0 with
 // the summed axis contiguous.
 #define BLOCKFILL_WGMMA_RS(SHAPE, TYPE, N, A0, A1, A2, A3, B, KEEP, BY)                            \
