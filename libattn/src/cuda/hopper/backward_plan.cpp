@@ -33,9 +33,9 @@ constexpr std::int64_t kAdditionSteps = 2;
 ///
 ///                              head_dim 128                        head_dim 64
 ///     strips a key tile        two passes  ordered  unordered      two passes  ordered  unordered
-///     dense       256               47.76    44.60      40.35           59.34    52.18      51.09
-///     causal      129               25.19    22.10      20.32           30.46    28.83      25.81
-///     documents    18                3.53     3.65       3.63            4.48     4.59       4.26
+///     dense       256               45.75    41.45      39.88           58.15    52.69      49.87
+///     causal      129               24.07    21.45      20.22           29.67    28.86      25.77
+///     documents    18                3.59     4.00       3.86            4.97     4.91       4.66
 constexpr std::int64_t kOnePassStrips = 32;
 
 /// Ordered, the items of one head wait for each other once, about two steps each. So many strips in
