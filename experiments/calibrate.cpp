@@ -85,6 +85,20 @@ double cpu_seconds() {
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
+/// The shortest run of rows that the backend loads where they lie, 1 where it copies every row of
+/// an order.
+std::int64_t box_of(const attn::Backend& backend) {
+  constexpr std::int32_t kRows = 1024;
+  for (std::int32_t run = 2; run <= 64; run *= 2) {
+    std::vector<std::int32_t> order;  // the runs of rising rows from the last to the first
+    for (std::int32_t begin = kRows - run; begin >= 0; begin -= run) {
+      for (std::int32_t i = 0; i < run; ++i) order.push_back(begin + i);
+    }
+    if (backend.rows_copied(order) < kRows) return run;
+  }
+  return 1;
+}
+
 /// One mask, ready to run in its own order and, where asked for, through a random one.
 struct Subject {
   CostPoint point;  ///< tiles of all heads
@@ -207,6 +221,7 @@ class Bench {
     cost.t_partial = fit.t_partial;
     cost.t_row = fit.t_row;
     cost.t_gather = std::max(summarize(gather).median * 1e-3, 0.0);  // it turns s into ms
+    cost.box = box_of(backend_);
     cost.r2 = fit.r2;
     cost.worst = fit.worst;
     cost.masks = static_cast<int>(walks.size());

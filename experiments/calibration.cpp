@@ -40,6 +40,8 @@ void check(const std::filesystem::path& file, const Calibration& calibration) {
     require(file, place + "t_partial", c.t_partial);
     require(file, place + "t_row", c.t_row);
     require(file, place + "t_gather", c.t_gather);
+    if (c.box < 1)
+      fail(file, place + "box is " + std::to_string(c.box) + ", it must be at least 1");
     if (c.t_full + c.t_partial == 0) fail(file, place + "t_full and t_partial are both 0");
     const auto require_tile = [&](const std::string& name, const std::string& text) {
       try {
@@ -52,6 +54,9 @@ void check(const std::filesystem::path& file, const Calibration& calibration) {
     if (!c.call) continue;
     require_tile("call.part", c.call->part);
     require_tile("call.step", c.call->step);
+    if (c.call->shortest_cut < 0 || c.call->processors < 1) {
+      fail(file, place + "call.shortest_cut must not be negative, call.processors not below 1");
+    }
     require(file, place + "call.t_call", c.call->t_call);
     require(file, place + "call.t_full", c.call->t_full);
     require(file, place + "call.t_partial", c.call->t_partial);
@@ -129,6 +134,15 @@ reorder::Objective objective_of(const BackendCost& cost) {
   objective.t_partial = cost.t_partial;
   objective.t_row = cost.t_row;
   objective.t_gather = cost.t_gather;
+  objective.box = cost.box;
+  if (cost.call && cost.call->part != cost.call->step) {
+    objective.tile = parse_tile(cost.call->step);
+    objective.part = parse_tile(cost.call->part);
+    objective.t_full = cost.call->t_full;
+    objective.t_partial = cost.call->t_partial;
+    objective.t_tile = cost.call->t_step;
+    objective.t_row = cost.call->t_row;
+  }
   return objective;
 }
 

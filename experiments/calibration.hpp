@@ -27,8 +27,10 @@ struct BackendCost {
   int threads = 0;
   double t_full = 0;
   double t_partial = 0;
-  double t_row = 0;              ///< a row of tiles
-  double t_gather = 0;           ///< a row of Q, K, V or O that is read or written out of its place
+  double t_row = 0;     ///< a row of tiles
+  double t_gather = 0;  ///< a row of Q, K, V or O that is read or written out of its place
+  /// Rows in arithmetic progression that are no such rows: the backend loads them where they lie.
+  std::int64_t box = 1;
   double r2 = 0;                 ///< of the fit
   double worst = 0;              ///< the largest relative residual of the fit
   int masks = 0;                 ///< that were measured
@@ -49,6 +51,7 @@ void fields(T& c, Visit&& visit) {
   visit("t_partial", c.t_partial);
   visit("t_row", c.t_row);
   visit("t_gather", c.t_gather);
+  visit("box", c.box);
   visit("r2", c.r2);
   visit("worst", c.worst);
   visit("masks", c.masks);

@@ -2,6 +2,8 @@
 #include "experiments/call_cost.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <limits>
 #include <vector>
 
 #include "experiments/parameters.hpp"
@@ -14,6 +16,15 @@ reorder::Tile tile_of(const attn::TileShape& shape) {
   return {shape.block_m, shape.block_n};
 }
 
+/// The most steps that a row takes in one piece.
+std::int64_t longest_row(std::span<const reorder::TileRowCounts> rows, const attn::Walk& walk) {
+  if (walk.shortest_cut == 0 || rows.empty()) return std::numeric_limits<std::int64_t>::max();
+  std::int64_t all = 0;
+  for (const reorder::TileRowCounts& row : rows) all += row.nonempty;
+  return std::max({walk.shortest_cut / walk.step.block_n, 4 * (all / std::ssize(rows)),
+                   all / walk.processors, std::int64_t{1}});
+}
+
 }  // namespace
 
 WalkCounts count_walk(const reorder::CsrView& mask, const reorder::Ordering& ordering,
@@ -23,6 +34,7 @@ WalkCounts count_walk(const reorder::CsrView& mask, const reorder::Ordering& ord
   const auto parts = reorder::count_tile_rows(mask, ordering, part);
   const auto steps = step == part ? parts : reorder::count_tile_rows(mask, ordering, step);
   const auto parts_of_a_step = static_cast<std::size_t>(step.rows / part.rows);
+  const std::int64_t longest = longest_row(steps, walk);
   WalkCounts counts{.rows = static_cast<std::int64_t>(steps.size())};
   for (std::size_t row = 0; row < steps.size(); ++row) {
     const std::size_t begin = row * parts_of_a_step;
@@ -36,10 +48,14 @@ WalkCounts count_walk(const reorder::CsrView& mask, const reorder::Ordering& ord
     counts.full += full;
     counts.partial += partial;
     counts.steps += steps[row].nonempty;
-    if (steps[row].nonempty > counts.heaviest_steps) {
-      counts.heaviest_full = full;
-      counts.heaviest_partial = partial;
-      counts.heaviest_steps = steps[row].nonempty;
+    std::int64_t pieces = 1;
+    while (steps[row].nonempty > longest * pieces) pieces *= 2;
+    counts.rows += pieces - 1;
+    const auto piece = [pieces](std::int64_t of) { return (of + pieces - 1) / pieces; };
+    if (piece(steps[row].nonempty) > counts.heaviest_steps) {
+      counts.heaviest_full = piece(full);
+      counts.heaviest_partial = piece(partial);
+      counts.heaviest_steps = piece(steps[row].nonempty);
     }
   }
   return counts;
@@ -66,6 +82,8 @@ CallCost fit_calls(std::span<const CostPoint> points, const attn::Walk& walk) {
   const CostFit fit = fit_costs(terms);
   return {.part = attn::to_string(walk.part),
           .step = attn::to_string(walk.step),
+          .shortest_cut = walk.shortest_cut,
+          .processors = walk.processors,
           .t_call = fit.t_call,
           .t_full = fit.t_full,
           .t_partial = fit.t_partial,
@@ -78,7 +96,8 @@ CallCost fit_calls(std::span<const CostPoint> points, const attn::Walk& walk) {
 
 double predict(const CallCost& cost, const reorder::CsrView& mask,
                const reorder::Ordering& ordering, double heads) {
-  const attn::Walk walk{tile_shape(parse_tile(cost.part)), tile_shape(parse_tile(cost.step))};
+  const attn::Walk walk{tile_shape(parse_tile(cost.part)), tile_shape(parse_tile(cost.step)),
+                        cost.shortest_cut, cost.processors};
   const CostFit fit{.t_full = cost.t_full,
                     .t_partial = cost.t_partial,
                     .t_step = cost.t_step,

@@ -28,10 +28,13 @@ namespace experiments {
 ///     ms = t_call + max(work · (1 + rows_at_once / (2 · heads · rows)),
 ///                       rows_at_once · work of the heaviest row)
 ///
-/// where the first bracket is 1 as long as all rows go on at once. t_call is a launch.
+/// where the first bracket is 1 as long as all rows go on at once. t_call is a launch. A row that
+/// the backend cuts along its keys counts as its parts.
 struct CallCost {
-  std::string part;  ///< "64x64"
-  std::string step;  ///< "192x128"
+  std::string part;               ///< "64x64"
+  std::string step;               ///< "192x128"
+  std::int64_t shortest_cut = 0;  ///< as in attn::Walk, as the next
+  int processors = 1;
   double t_call = 0;
   double t_full = 0;  ///< this and the others: for each pair of batch element and head
   double t_partial = 0;
@@ -47,6 +50,8 @@ requires Is<T, CallCost>
 void fields(T& c, Visit&& visit) {
   visit("part", c.part);
   visit("step", c.step);
+  visit("shortest_cut", c.shortest_cut);
+  visit("processors", c.processors);
   visit("t_call", c.t_call);
   visit("t_full", c.t_full);
   visit("t_partial", c.t_partial);

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <map>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -110,7 +112,11 @@ std::vector<ParamSpec> specs_of(Objective::Kind kind) {
               coefficient("t_full", 1),
               coefficient("t_partial", 1),
               coefficient("t_row", 0),
-              coefficient("t_gather", 0)};
+              coefficient("t_gather", 0),
+              {.name = "part_rows", .fallback = std::int64_t{0}, .min = 0, .max = kMaxTileSide},
+              {.name = "part_cols", .fallback = std::int64_t{0}, .min = 0, .max = kMaxTileSide},
+              coefficient("t_tile", 0),
+              {.name = "box", .fallback = std::int64_t{1}, .min = 1}};
   }
   return {};
 }
@@ -162,6 +168,17 @@ void validate(const Objective& objective) {
   require_coefficient("t_partial", objective.t_partial);
   require_coefficient("t_row", objective.t_row);
   require_coefficient("t_gather", objective.t_gather);
+  require_coefficient("t_tile", objective.t_tile);
+  if (objective.part == Tile{0, 0}) return;
+  validate(objective.part);
+  if (objective.tile.rows % objective.part.rows != 0 ||
+      objective.tile.cols % objective.part.cols != 0) {
+    throw Error(ErrorCode::invalid_argument, "a tile of " + std::to_string(objective.tile.rows) +
+                                                 " x " + std::to_string(objective.tile.cols) +
+                                                 " does not consist of parts of " +
+                                                 std::to_string(objective.part.rows) + " x " +
+                                                 std::to_string(objective.part.cols));
+  }
 }
 
 double TileCounts::fill() const noexcept {
@@ -200,8 +217,22 @@ std::int64_t tile_lower_bound(const CsrView& pattern, Tile tile) {
   for (std::int32_t row = 0; row < pattern.n_rows; ++row) {
     row_degrees[static_cast<std::size_t>(row)] = pattern.degree(row);
   }
-  std::vector<std::int64_t> col_degrees(static_cast<std::size_t>(pattern.n_cols));
-  for (const std::int32_t col : pattern.col_indices) ++col_degrees[static_cast<std::size_t>(col)];
+  // As differences, so that a row without gaps counts by its ends.
+  std::vector<std::int64_t> col_degrees(static_cast<std::size_t>(pattern.n_cols) + 1);
+  for (std::int32_t row = 0; row < pattern.n_rows; ++row) {
+    const std::span<const std::int32_t> columns = pattern.row(row);
+    if (is_run(columns)) {
+      ++col_degrees[static_cast<std::size_t>(columns.front())];
+      --col_degrees[static_cast<std::size_t>(columns.back()) + 1];
+      continue;
+    }
+    for (const std::int32_t col : columns) {
+      ++col_degrees[static_cast<std::size_t>(col)];
+      --col_degrees[static_cast<std::size_t>(col) + 1];
+    }
+  }
+  std::partial_sum(col_degrees.begin(), col_degrees.end(), col_degrees.begin());
+  col_degrees.pop_back();
   return std::max({ceil_div(pattern.nnz(), std::int64_t{tile.rows} * tile.cols),
                    sum_of_group_maxima(std::move(row_degrees), tile.rows, tile.cols),
                    sum_of_group_maxima(std::move(col_degrees), tile.cols, tile.rows)});
@@ -260,6 +291,10 @@ Objective parse_objective(std::string_view text) {
       objective.t_partial = params.number("t_partial");
       objective.t_row = params.number("t_row");
       objective.t_gather = params.number("t_gather");
+      objective.part = {.rows = static_cast<std::int32_t>(params.integer("part_rows")),
+                        .cols = static_cast<std::int32_t>(params.integer("part_cols"))};
+      objective.t_tile = params.number("t_tile");
+      objective.box = params.integer("box");
     }
     return objective;
   }
@@ -285,16 +320,50 @@ std::string to_string(const Objective& objective) {
     add("t_partial", objective.t_partial);
     add("t_row", objective.t_row);
     if (objective.t_gather > 0) add("t_gather", objective.t_gather);
+    if (objective.has_parts()) {
+      add("part_rows", std::int64_t{objective.part.rows});
+      add("part_cols", std::int64_t{objective.part.cols});
+      add("t_tile", objective.t_tile);
+    }
+    if (objective.box > 1) add("box", objective.box);
   }
   return text + '}';
 }
 
 namespace {
 
+/// The stride of `count` places from `first` on that rise evenly, 0 where they do not.
+std::int32_t stride_of(const Permutation& order, std::int32_t first, std::int32_t count) {
+  const std::int32_t stride = order[first + 1] - order[first];
+  for (std::int32_t i = 2; i < count; ++i) {
+    if (order[first + i] - order[first + i - 1] != stride) return 0;
+  }
+  return std::max(stride, 0);
+}
+
+/// Rows of one side that lie in no box, or all where boxes serve less than half of them.
+std::int64_t rows_outside_boxes(const Permutation& order, std::int64_t box) {
+  if (order.is_identity()) return 0;
+  const std::int32_t n = order.size();
+  if (box < 2 || box > n) return n;
+  const auto height = static_cast<std::int32_t>(box);
+  std::map<std::int32_t, std::int64_t> boxes;  // by stride
+  for (std::int32_t first = 0; first + height <= n; first += height) {
+    ++boxes[stride_of(order, first, height)];
+  }
+  boxes.erase(0);
+  const auto most = std::max_element(
+      boxes.begin(), boxes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  if (most == boxes.end()) return n;
+  const std::int64_t inside = most->second + (most->first == 1 ? 0 : boxes[1]);
+  const std::int64_t outside = n - inside * height;
+  return 2 * outside <= n ? outside : n;
+}
+
 /// Of Q and O with the rows, of K and V with the columns.
-double rows_moved(const Ordering& ordering) {
-  return (ordering.rows.is_identity() ? 0.0 : 2.0 * ordering.rows.size()) +
-         (ordering.cols.is_identity() ? 0.0 : 2.0 * ordering.cols.size());
+double rows_moved(const Ordering& ordering, std::int64_t box) {
+  return 2.0 * static_cast<double>(rows_outside_boxes(ordering.rows, box) +
+                                   rows_outside_boxes(ordering.cols, box));
 }
 
 }  // namespace
@@ -322,11 +391,14 @@ double evaluate(const Objective& objective, const CsrView& pattern, const Orderi
       return static_cast<double>(tiles) + objective.lambda * static_cast<double>(residual);
     }
     case Objective::Kind::cost_model: {
-      const TileCounts counts = count_tiles(pattern, ordering, objective.tile);
+      const TileCounts tiles = count_tiles(pattern, ordering, objective.tile);
+      const TileCounts counts =
+          objective.has_parts() ? count_tiles(pattern, ordering, objective.part) : tiles;
       return objective.t_full * static_cast<double>(counts.full) +
              objective.t_partial * static_cast<double>(counts.partial()) +
-             objective.t_row * static_cast<double>(counts.tile_rows) +
-             objective.t_gather * rows_moved(ordering);
+             objective.t_tile * static_cast<double>(tiles.nonempty) +
+             objective.t_row * static_cast<double>(tiles.tile_rows) +
+             objective.t_gather * rows_moved(ordering, objective.box);
     }
   }
   return 0;

@@ -32,6 +32,7 @@ constexpr std::int64_t kEntriesOfLikeRows = 4;
 constexpr std::int32_t kBundles[] = {64, 16, 4};
 constexpr int kBundleRounds = 2;
 constexpr double kLastSmoothing = 2;  // while rows are exchanged
+constexpr int kPartRounds = 8;        // of exchanges within tiles
 
 // Work, in entries read: weighing a move looks at 16 prices for a pin.
 constexpr std::int64_t kWorkPerPin = 8;
@@ -171,8 +172,9 @@ class Refiner {
     });
     has_like_rows_ = kEntriesOfLikeRows * all_pins < 2 * mask_.nnz();
     const std::int64_t round = kTurnsPerRound * turn + exchange;
-    const std::int64_t left = std::max<std::int64_t>(
-        options_.work_limit - work_ - (has_like_rows_ ? bundles_work_ : 0), 0);
+    const std::int64_t once = (has_like_rows_ ? bundles_work_ : 0) +
+                              (objective_.has_parts() ? kPartRounds * exchange : 0);
+    const std::int64_t left = std::max<std::int64_t>(options_.work_limit - work_ - once, 0);
     return static_cast<int>(
         std::min<std::int64_t>(options_.rounds, left / std::max<std::int64_t>(round, 1)));
   }
@@ -205,10 +207,10 @@ class Refiner {
   /// Calls `act(items, grouping, step)` for rows, then for columns.
   template <typename Act>
   void for_each_side(Act act) {
-    const SearchStep step{.unit = one_sided() ? kPriceOfKey * objective_.tile.cols : 0,
-                          .steepness = steepness_,
-                          .seed = options_.seed + 2 * turn_++,
-                          .threads = options_.threads};
+    SearchStep step{.unit = one_sided() ? kPriceOfKey * objective_.tile.cols : 0,
+                    .steepness = steepness_,
+                    .seed = options_.seed + 2 * turn_++,
+                    .threads = options_.threads};
     if (one_sided()) {
       act(items_of(mask_, column_itself_, mask_.n_cols, options_.threads), rows_, step);
       work_ += mask_.nnz();
@@ -216,9 +218,11 @@ class Refiner {
     }
     const auto n_row_tiles = static_cast<std::int32_t>(rows_.capacity.size());
     const auto n_col_tiles = static_cast<std::int32_t>(cols_.capacity.size());
-    act(items_of(mask_, cols_.of, n_col_tiles, options_.threads), rows_, step);
     SearchStep other = step;
+    step.family = family_.rows;
+    act(items_of(mask_, cols_.of, n_col_tiles, options_.threads), rows_, step);
     ++other.seed;
+    other.family = family_.cols;
     act(items_of(transposed_, rows_.of, n_row_tiles, options_.threads), cols_, other);
     work_ += 2 * mask_.nnz();
   }
@@ -272,9 +276,32 @@ class Refiner {
     }
   }
 
-  void keep_if_better(Refined& result) const {
-    Ordering found{Permutation(Members(rows_.of, rows_.capacity.size()).list()),
-                   Permutation(Members(cols_.of, cols_.capacity.size()).list()), false};
+  /// By groups.
+  [[nodiscard]] Ordering order() const {
+    return {Permutation(Members(rows_.of, rows_.capacity.size()).list()),
+            Permutation(Members(cols_.of, cols_.capacity.size()).list()), false};
+  }
+
+  /// Rows and columns change places within their tiles, so that few parts hold any entry.
+  [[nodiscard]] Ordering arranged(const Ordering& found) {
+    Objective parts = objective_;
+    parts.tile = objective_.part;
+    parts.part = {0, 0};
+    parts.t_tile = 0;
+    const Csr placed = permute(mask_, found);
+    Refiner within(placed, parts, options_);
+    within.family_ = {objective_.tile.rows / parts.tile.rows,
+                      objective_.tile.cols / parts.tile.cols};
+    within.smoothing_ = within.first_smoothing();
+    for (int round = 0; round < kPartRounds && !stopped(); ++round) {
+      within.exchange_turn(round, kPartRounds);
+    }
+    work_ += within.work_;
+    return found.then(within.order());
+  }
+
+  void keep_if_better(Refined& result) {
+    Ordering found = objective_.has_parts() ? arranged(order()) : order();
     const double value = evaluate(objective_, mask_, found);
     if (value >= result.before) return;
     result.ordering = std::move(found);
@@ -291,6 +318,7 @@ class Refiner {
   std::int64_t work_ = 0;
   std::int64_t bundles_work_ = 0;  ///< expected
   bool has_like_rows_ = false;
+  Tile family_{0, 0};  ///< of groups that nothing leaves, as in SearchStep
   double smoothing_ = 1;
   double steepness_ = 1;
   std::uint64_t turn_ = 0;  ///< seeds of one run do not repeat

@@ -67,15 +67,22 @@ Prices prices_of(const Objective& objective, double smoothing) {
     case Objective::Kind::tiles:
     case Objective::Kind::cost_model: {
       const bool model = objective.kind == Objective::Kind::cost_model;
-      const double tile = model ? objective.t_partial : 1;
+      const double parts = objective.has_parts() ? static_cast<double>(area) /
+                                                       (objective.part.rows * objective.part.cols)
+                                                 : 0;
+      const double tile = !model ? 1 : parts > 0 ? objective.t_tile : objective.t_partial;
+      // Of the parts, those that entries thrown in anywhere would hit.
       double missing = 1;
+      double parts_missed = parts > 0 ? 1 : 0;
       do {
         missing *= 1 - 1 / smoothing;
-        price.push_back(tile * (1 - missing));
-      } while (missing > 1e-4 && static_cast<std::int64_t>(price.size()) < area);
+        if (parts > 0) parts_missed *= 1 - 1 / parts;
+        price.push_back(tile * (1 - missing) + parts * objective.t_partial * (1 - parts_missed));
+      } while (std::max(missing, parts_missed) > 1e-4 &&
+               static_cast<std::int64_t>(price.size()) < area);
       if (model && objective.t_full != objective.t_partial) {
-        price.resize(at(area), tile);
-        price.push_back(objective.t_full);
+        price.resize(at(area), price.back());
+        price.push_back(parts > 0 ? tile + parts * objective.t_full : objective.t_full);
       }
     }
   }

@@ -28,6 +28,11 @@ struct TileRow {
   return (a + b - 1) / b;
 }
 
+/// Whether the columns of a row follow each other without a gap.
+[[nodiscard]] inline bool is_run(std::span<const std::int32_t> row) {
+  return !row.empty() && row.back() - row.front() == static_cast<std::int32_t>(row.size()) - 1;
+}
+
 namespace detail {
 
 /// Rows to ask for ahead of the one that is read, when they are read out of their order: a third
@@ -44,6 +49,8 @@ void visit_tile_rows(const CsrView& pattern, const Permutation* rows, const Perm
     tile_of[static_cast<std::size_t>(col)] = static_cast<TileIndex>(place / tile.cols);
   }
 
+  if (cols && cols->is_identity()) cols = nullptr;
+  if (rows && rows->is_identity()) rows = nullptr;
   std::vector<std::int64_t> nnz(n_tile_cols);
   std::vector<std::int32_t> touched(n_tile_cols + 1);  // one more: see the store below
   for (std::int32_t begin = 0; begin < pattern.n_rows;) {
@@ -52,7 +59,21 @@ void visit_tile_rows(const CsrView& pattern, const Permutation* rows, const Perm
     std::size_t n_touched = 0;
     for (std::int32_t place = begin; place < end; ++place) {
       if (rows && place + kAhead < pattern.n_rows) prefetch_row(pattern, (*rows)[place + kAhead]);
-      for (const std::int32_t col : pattern.row(rows ? (*rows)[place] : place)) {
+      const std::span<const std::int32_t> row = pattern.row(rows ? (*rows)[place] : place);
+      if (!cols && is_run(row)) {  // by tiles: full masks have hundreds of millions of entries
+        const std::int32_t past = row.back() + 1;
+        for (std::int32_t col = row.front(); col < past;) {
+          const std::int32_t t = col / tile.cols;
+          const auto next =
+              static_cast<std::int32_t>(std::min<std::int64_t>(past, (t + 1LL) * tile.cols));
+          touched[n_touched] = t;
+          n_touched += nnz[static_cast<std::size_t>(t)] == 0;
+          nnz[static_cast<std::size_t>(t)] += next - col;
+          col = next;
+        }
+        continue;
+      }
+      for (const std::int32_t col : row) {
         const TileIndex t = tile_of[static_cast<std::size_t>(col)];
         // Always stored, kept when the tile is new: no branch to mispredict.
         touched[n_touched] = static_cast<std::int32_t>(t);

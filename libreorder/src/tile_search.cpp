@@ -276,17 +276,29 @@ std::vector<std::int32_t> excesses(const Grouping& grouping) {
   return excess;
 }
 
+/// Runs of `size` groups, of at most kLanes.
+std::vector<std::vector<std::int32_t>> families(std::size_t n_groups, std::size_t size) {
+  std::vector<std::vector<std::int32_t>> result;
+  for (std::size_t g = 0; g < n_groups; ++g) {
+    if (g % size % kLanes == 0) result.emplace_back();
+    result.back().push_back(static_cast<std::int32_t>(g));
+  }
+  return result;
+}
+
 /// Runs `work(neighbourhood, groups, random)` for all neighbourhoods of each round and writes the
 /// items' new groups back.
 template <typename Work>
 void for_each_neighbourhood(const Items& items, Grouping& grouping, const SearchStep& step,
                             const PriceList& price, Work work) {
-  const Gatherer gatherer(items, grouping);
+  std::optional<Gatherer> gatherer;
+  if (step.family == 0) gatherer.emplace(items, grouping);
   std::vector<Neighbourhood> scratch(at(std::max(step.threads, 1)));
   for (int round = 0; round < step.rounds; ++round) {
     const Members members(grouping.of, grouping.capacity.size());
     Random random(step.seed, static_cast<std::uint64_t>(round));
-    const auto gathered = gatherer.gather(members, random);
+    const auto gathered = gatherer ? gatherer->gather(members, random)
+                                   : families(grouping.capacity.size(), at(step.family));
     const std::vector<std::int32_t> excess = excesses(grouping);
     const std::uint64_t round_seed = random.next();
     parallel_for(gathered.size(), step.threads, [&](std::size_t k, std::size_t worker) {

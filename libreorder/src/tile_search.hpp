@@ -54,6 +54,8 @@ struct SearchStep {
   /// ...as far as this: the first 1/steepness of a unit costs as much as all of it; 1 is no
   /// rounding.
   double steepness = 1;
+  /// When above 0, neighbourhoods are runs of so many groups: no item leaves its run.
+  std::int32_t family = 0;
   std::uint64_t seed = 0;
   int threads = 1;
 };

@@ -120,6 +120,24 @@ TEST(CallCost, CountsPartsStepsAndRows) {
   EXPECT_EQ(counts.heaviest_steps, 2);
 }
 
+TEST(CallCost, CountsACutRowAsItsParts) {
+  // Row 0 sees all 32 keys, 16 steps of 2 x 2; the others of the 16 rows of steps one key each.
+  std::vector<std::pair<std::int32_t, std::int32_t>> entries;
+  for (std::int32_t i = 0; i < 32; ++i) entries.insert(entries.end(), {{0, i}, {i, i}});
+  const reorder::Csr mask = reorder::Csr::from_entries(32, 32, entries);
+  const auto natural = reorder::Ordering::identity(32, 32);
+  attn::Walk walk{{2, 2}, {2, 2}};
+  EXPECT_EQ(count_walk(mask, natural, walk).heaviest_steps, 16);
+  walk.processors = 100;
+  walk.shortest_cut = 12;  // 6 steps; 4 mean rows are 4
+  const WalkCounts counts = count_walk(mask, natural, walk);
+  EXPECT_EQ(counts.heaviest_steps, 4);
+  EXPECT_EQ(counts.steps, 31);
+  EXPECT_EQ(counts.rows, 16 + 3);
+  walk.processors = 3;  // whose share of 31 steps is 10
+  EXPECT_EQ(count_walk(mask, natural, walk).heaviest_steps, 8);
+}
+
 TEST(CallCost, FindsWhatWasPlantedAndPredictsWithIt) {
   const attn::Walk walk{{8, 8}, {24, 16}};
   std::vector<CostPoint> points;
@@ -227,6 +245,24 @@ class WithCalibration : public ::testing::Test {
   std::string file_ = (dir_ / "machine.json").string();
   Problem problem_;
 };
+
+TEST(Calibration, TheModelOfACallIsTheObjectiveWhereTilesHaveParts) {
+  BackendCost cost = a_cost();
+  cost.box = 8;
+  cost.call = CallCost{.part = "64x64",
+                       .step = "192x128",
+                       .t_call = 9,
+                       .t_full = 1,
+                       .t_partial = 2,
+                       .t_step = 3,
+                       .t_row = 4};
+  EXPECT_EQ(reorder::to_string(objective_of(cost)),
+            "cost_model{192,128,t_full=1,t_partial=2,t_row=4,t_gather=0.001,part_rows=64,"
+            "part_cols=64,t_tile=3,box=8}");
+  cost.call->part = cost.call->step;
+  EXPECT_EQ(reorder::to_string(objective_of(cost)),
+            "cost_model{128,128,t_full=0.04,t_partial=0.05,t_row=0.01,t_gather=0.001,box=8}");
+}
 
 TEST_F(WithCalibration, ItsCostsAreTheObjective) {
   const std::string text =

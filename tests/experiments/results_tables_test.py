@@ -50,7 +50,8 @@ class Tables(unittest.TestCase):
                           record("peer:causal", 6, "cudnn")], "peers 128")
         self.assertIn("| dense | 12.0 | **16.0** | 24.0 | 0.75 |", page)
         self.assertIn("| causal | 9.00 | **6.00** |  | 1.50 |", page)
-        self.assertIn("over 2 masks: **1.06** (asked for: 0.65, missed); the worst is 1.50", page)
+        self.assertIn("over 2 masks: **1.06** (asked for: 0.65, missed); the worst is 1.50 "
+                      "(1.00, missed).", page)
         self.assertIn("One a card, 2026-11-29, commit `abc`; 5 records", page)
         self.assertTrue(page.startswith("before\n") and page.endswith("\nafter\n"))
         self.assertNotIn("old", page)
@@ -68,7 +69,35 @@ class Tables(unittest.TestCase):
                           record(mask, 10, ordered_ms=2, pipeline="auto(1)", **paper),
                           record(mask, 18.5, algorithm="bbm", **paper)], "paper f16 fwd")
         self.assertIn("| random symmetric, second formula | 18.0 |  | 18.5 |  |  | 10.0 | **2.00** "
-                      "| 0.500 | 9.0 × | 36.0 × | 18.0 × missed | 11.1 × |", page)
+                      "| 0.500 | 9.0 × | 36.0 × | 18.0 × missed | 11.1 × | ", page)
+        self.assertIn("1.07 GB have to be read or written", page)
+
+    def test_passes_and_sizes_are_kept_apart(self):
+        backward = {"pass": "bwd"}
+        records = [record("dense(n=16384)", 12), record("dense(n=16384)", 16, "cudnn"),
+                   record("dense(n=16384)", 50, **backward),
+                   record("dense(n=16384)", 40, "cudnn", **backward)]
+        self.assertIn("| dense | 12.0 | **16.0** | 0.75 |", filled(records, "peers 128 fwd")[0])
+        page, _ = filled(records, "peers 128 bwd")
+        self.assertIn("| dense | 50.0 | **40.0** | 1.25 |", page)
+        self.assertIn("(asked for: 0.55, missed); the worst is 1.25 (1.05, missed).", page)
+        ordering = {"batch": 1, "heads": 32, "pipeline": "peel(8)|rcm"}
+        records = [record(f"window(n={n})", ms, ordered_ms=1, **ordering) | {"mask": {"n_k": n}}
+                   for n, ms in ((4096, 2), (16384, 8))]
+        page, _ = filled(records, "pays 4096")
+        self.assertIn("| `window` | 2.00 → 1.00 | 7 |", page)
+        self.assertNotIn("8.00", page)
+
+    def test_the_build_of_a_mask_stands_beside_the_paper(self):
+        line = ("dense(n=16384)  268435456 non-zeros  32768 strips  0 stored  bytes  0.1112 ms  "
+                "first 1.0")
+        with tempfile.TemporaryDirectory() as folder:
+            page, printed = Path(folder) / "page.md", Path(folder) / "mask_build.txt"
+            page.write_text("<!-- table preprocessing -->\n<!-- end -->\n")
+            printed.write_text(line + "\n")
+            with mock.patch.object(sys, "argv", ["results_tables.py", str(page), str(printed)]):
+                results_tables.main()
+            self.assertIn("| 16,384 | 0.111 |  | 0.470 | 0.530 |", page.read_text())
 
     def test_a_peer_in_our_order_pays_for_its_moves(self):
         mask = "peer:shuffled_docs1024"
@@ -79,9 +108,9 @@ class Tables(unittest.TestCase):
                       "| 4.00 (Flex, of it 2.00 to move rows) | 0.04 | 0.25 |", page)
 
     def test_without_records_a_table_stays_and_is_named(self):
-        page, said = filled([], "pays")
+        page, said = filled([], "pays 4096")
         self.assertIn("old", page)
-        self.assertIn("'pays'", said)
+        self.assertIn("'pays 4096'", said)
 
 
 if __name__ == "__main__":

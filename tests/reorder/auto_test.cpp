@@ -101,6 +101,23 @@ TEST(Auto, DoesNotReorderWhereMovingRowsCostsMoreThanItSaves) {
   EXPECT_NE(reason.find("moving rows costs"), std::string::npos) << reason;
 }
 
+TEST(Auto, RowsInBoxesCostNoMoves) {
+  // A dilated window: its two residue classes are progressions, and their order is worth the moves
+  // only where those are free.
+  testing::Entries entries;
+  for (std::int32_t i = 0; i < 256; ++i) {
+    for (std::int32_t j = std::max(0, i - 8); j < std::min(256, i + 10); j += 2) {
+      if ((i - j) % 2 == 0) entries.emplace_back(i, j);
+    }
+  }
+  const Csr mask = Csr::from_entries(256, 256, entries);
+  const auto stays = run_for("cost_model{16,16,t_full=1,t_partial=1,t_gather=1}", mask);
+  EXPECT_TRUE(stays.ordering.rows.is_identity());
+  const auto moves = run_for("cost_model{16,16,t_full=1,t_partial=1,t_gather=1,box=8}", mask);
+  EXPECT_FALSE(moves.ordering.rows.is_identity());
+  EXPECT_LT(moves.report.after.nonempty, moves.report.before.nonempty);
+}
+
 TEST(Auto, SaysWhatItSawAndWhyItChose) {
   const auto report = run("auto", shuffled_band(256)).report;
   ASSERT_TRUE(report.choice);

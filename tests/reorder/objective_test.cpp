@@ -150,6 +150,45 @@ TEST(Objective, MatchesBruteForceOnDenseMatrices) {
   }
 }
 
+TEST(Objective, PartsOfTiles) {
+  // Of the six 2 x 2 parts of the first 6 x 4 tile one is full and one holds a single entry; the
+  // second tile is empty, the third holds a single entry.
+  const testing::Entries entries{{0, 0}, {0, 1}, {1, 0}, {1, 1}, {5, 3}, {6, 4}};
+  const Csr a = Csr::from_entries(12, 8, entries);
+  const Objective objective = parse_objective(
+      "cost_model{6,4,t_full=1,t_partial=10,t_row=1000,part_rows=2,part_cols=2,t_tile=100}");
+  EXPECT_EQ(evaluate(objective, a, Ordering::identity(12, 8)), 1 * 1 + 2 * 10 + 2 * 100 + 2 * 1000);
+}
+
+TEST(Objective, RowsInBoxesAreNotMoved) {
+  const Csr a = Csr::from_entries(32, 32, testing::Entries{{0, 0}});
+  Objective objective{.kind = Objective::Kind::cost_model,
+                      .tile = {.rows = 8, .cols = 8},
+                      .t_full = 0,
+                      .t_partial = 0,
+                      .t_gather = 1};
+  const auto moved = [&](std::vector<std::int32_t> rows, std::int64_t box) {
+    objective.box = box;
+    Ordering ordering = Ordering::identity(32, 32);
+    ordering.symmetric = false;
+    ordering.rows = Permutation(std::move(rows));
+    return evaluate(objective, a, ordering);
+  };
+  // Stride 2 twice, stride 1 and, in the last eight places, no progression.
+  const std::vector<std::int32_t> order{0,  2,  4,  6,  8,  10, 12, 14, 1,  3,  5,
+                                        7,  9,  11, 13, 15, 16, 17, 18, 19, 20, 21,
+                                        22, 23, 24, 27, 25, 26, 28, 29, 30, 31};
+  EXPECT_EQ(moved(order, 1), 2 * 32);
+  EXPECT_EQ(moved(order, 8), 2 * 8);
+  EXPECT_EQ(moved(order, 4), 2 * 4);
+  // Falling rows are in no box, nor are any where boxes hold less than half of them.
+  std::vector<std::int32_t> falling(32);
+  for (std::int32_t i = 0; i < 32; ++i) falling[static_cast<std::size_t>(i)] = 31 - i;
+  EXPECT_EQ(moved(falling, 8), 2 * 32);
+  std::sort(falling.begin() + 24, falling.end());
+  EXPECT_EQ(moved(falling, 8), 2 * 32);
+}
+
 TEST(Objective, ManyTileColumns) {
   // More than 65,535 columns of tiles: the wide lookup.
   const testing::Entries entries{{0, 0}, {0, 69'999}, {1, 35'000}};
@@ -189,7 +228,10 @@ TEST(Envelope, PathAndReversedPath) {
 TEST(ParseObjective, RoundTrips) {
   for (const char* text :
        {"tiles{128,128}", "gather{64,32}", "tiles_min{128,64,theta=16,lambda=0.01}",
-        "cost_model{128,128,t_full=1,t_partial=1.25,t_row=0.5}"}) {
+        "cost_model{128,128,t_full=1,t_partial=1.25,t_row=0.5}",
+        "cost_model{128,128,t_full=1,t_partial=1,t_row=0,t_gather=0.5,box=8}",
+        "cost_model{192,128,t_full=1,t_partial=1.25,t_row=0.5,part_rows=64,part_cols=32,t_tile="
+        "2}"}) {
     EXPECT_EQ(to_string(parse_objective(text)), text);
   }
   EXPECT_EQ(parse_objective("tiles"), Objective::tiles({128, 128}));
@@ -206,6 +248,8 @@ TEST(ParseObjective, SaysWhatIsWrong) {
                [] { (void)parse_objective("tiles_min{8,8,theta=1,lambda=-1}"); });
   expect_error(ErrorCode::syntax, "must be a number, not 'nan'",
                [] { (void)parse_objective("cost_model{8,8,nan}"); });
+  expect_error(ErrorCode::invalid_argument, "a tile of 8 x 8 does not consist of parts of 4 x 3",
+               [] { validate(parse_objective("cost_model{8,8,part_rows=4,part_cols=3}")); });
   expect_error(ErrorCode::syntax, "'tiles{8,8' is no objective; one is written as tiles{128,128}",
                [] { (void)parse_objective("tiles{8,8"); });
 }

@@ -39,6 +39,24 @@ TEST(Swap, BringsStraysHome) {
   EXPECT_EQ(report.after.full, 8);
 }
 
+TEST(Swap, ArrangesPartsWithinTheirTiles) {
+  // Two blocks of 8 x 8 a tile of 16 x 16. Rows 3 and 12 change places within a tile, columns 34
+  // and 45 too, rows 20 and 70 between two of them: as tiles alone only the last costs anything.
+  std::vector<std::int32_t> rows(128);
+  std::vector<std::int32_t> cols(128);
+  for (std::int32_t i = 0; i < 128; ++i) rows[i] = cols[i] = i;
+  std::swap(rows[3], rows[12]);
+  std::swap(rows[20], rows[70]);
+  std::swap(cols[34], cols[45]);
+  const Csr mask = permute(blocks(128), {Permutation(rows), Permutation(cols), false});
+  const Objective parts =
+      parse_objective("cost_model{16,16,t_full=1,t_partial=1,part_rows=8,part_cols=8,t_tile=2}");
+  const Ordering natural = Ordering::identity(128, 128);
+  EXPECT_EQ(evaluate(parts, mask, natural), 2 * (8 + 2) + (16 + 2 + 2 + 2));
+  const auto result = run("swap", mask, parts);
+  EXPECT_EQ(evaluate(parts, mask, result.ordering), 2 * 8 + 16);
+}
+
 TEST(Swap, KeepsWhatCannotBeBetter) {
   const auto result = run("swap", blocks(64), Objective::tiles({8, 8}));
   EXPECT_TRUE(result.ordering.rows.is_identity());

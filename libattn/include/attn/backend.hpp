@@ -92,6 +92,10 @@ struct Walk {
   TileShape part;  ///< what of a mask is passed over where it is empty
   TileShape step;  ///< queries × keys that are taken together when any part of them is not; its
                    ///< queries are whole parts
+  /// A row of steps is halved along its keys until no part takes more of them than this, than 4
+  /// mean rows, and than a processor's share of one head. 0: rows are taken whole.
+  std::int64_t shortest_cut = 0;
+  int processors = 1;
 };
 
 /// How a plan walks the key tiles of a row tile, and the row tiles of a key tile for dK and dV. The

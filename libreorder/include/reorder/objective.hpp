@@ -74,14 +74,17 @@ struct EnvelopeStats {
 
 /// What an ordering should minimise. Written as it is parsed, later coefficients optional:
 /// "tiles{128,128}", "gather{128,128}", "tiles_min{128,128,theta=16,lambda=0.01}",
-/// "cost_model{128,128,t_full=1,t_partial=1.2,t_row=0.5,t_gather=0.001}".
+/// "cost_model{128,128,t_full=1,t_partial=1.2,t_row=0.5,t_gather=0.001}",
+/// "cost_model{192,128,t_full=1,t_partial=1,t_row=6,part_rows=64,part_cols=64,t_tile=2}".
 struct Objective {
   enum class Kind {
     tiles,   ///< non-empty tiles
     gather,  ///< Σ over row tiles of ⌈distinct keys / tile.cols⌉: keys gathered per row tile
     tiles_min,  ///< tiles with ≥ theta entries, + lambda per entry left in the others
     /// t_full·full + t_partial·partial + t_row·(row tiles) + t_gather·(rows of Q, K, V, O moved):
-    /// 2·n_rows unless the rows keep their order, and 2·n_cols unless the columns do.
+    /// 2·n_rows unless the rows keep their order, and 2·n_cols unless the columns do, both without
+    /// those in boxes. With parts, full and partial count the parts of tiles, and every non-empty
+    /// tile costs t_tile besides.
     cost_model,
   };
 
@@ -93,7 +96,14 @@ struct Objective {
   double t_partial = 1;
   double t_row = 0;
   double t_gather = 0;
+  Tile part{0, 0};    ///< of cost_model: what is passed over within a tile; {0, 0}: nothing
+  double t_tile = 0;  ///< of cost_model with parts
+  /// Of cost_model: a kernel may load `box` rows r, r + s, r + 2 s, ... that stand side by side in
+  /// the order where they lie, with s = 1 or the order's most common stride, provided that at
+  /// least half of its rows are in such boxes. 1: every row is moved.
+  std::int64_t box = 1;
 
+  [[nodiscard]] bool has_parts() const noexcept { return part.rows != 0; }
   [[nodiscard]] static Objective tiles(Tile tile) { return {Kind::tiles, tile}; }
 
   friend bool operator==(const Objective&, const Objective&) = default;

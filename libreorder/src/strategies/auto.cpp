@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 #include <limits>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <utility>
@@ -49,6 +50,22 @@ bool descends(const Permutation& side) {
 
 Permutation turned(const Permutation& side) {
   return Permutation({side.new_to_old().rbegin(), side.new_to_old().rend()});
+}
+
+/// Rows that rise in each `size` places, for what the order within these costs.
+Permutation rising(const Permutation& side, std::int32_t size) {
+  std::vector<std::int32_t> order(side.new_to_old().begin(), side.new_to_old().end());
+  for (std::size_t begin = 0; begin < order.size(); begin += static_cast<std::size_t>(size)) {
+    const auto first = order.begin() + static_cast<std::ptrdiff_t>(begin);
+    std::sort(first, first + std::min<std::ptrdiff_t>(size, order.end() - first));
+  }
+  return Permutation(std::move(order));
+}
+
+/// The same tiles, and more boxes to load.
+Ordering rising(const Ordering& found, Tile tile) {
+  if (found.symmetric) return Ordering::same(rising(found.rows, std::gcd(tile.rows, tile.cols)));
+  return {rising(found.rows, tile.rows), rising(found.cols, tile.cols), false};
 }
 
 /// What decides which candidates can win and what they take.
@@ -219,6 +236,8 @@ class Auto {
   }
 
   void add(std::string pipeline, Ordering ordering, double seconds, double work) {
+    const Objective& asked = context_.objective;
+    if (asked.box > 1) ordering = rising(ordering, asked.has_parts() ? asked.part : asked.tile);
     const double objective = evaluate(context_.objective, mask_, ordering);
     found_.push_back({reports_.size(), std::move(ordering), objective});
     reports_.push_back({.pipeline = std::move(pipeline),
@@ -274,11 +293,16 @@ class Auto {
     const bool model = objective.kind == Objective::Kind::cost_model;
     if (!model && objective.kind != Objective::Kind::tiles) return 0;
     if (!bound_) {
-      const auto tiles = static_cast<double>(tile_lower_bound(mask_, objective.tile));
+      const auto least = [&](Tile tile) {
+        return static_cast<double>(tile_lower_bound(mask_, tile));
+      };
       const double rows = std::ceil(static_cast<double>(mask_.n_rows) / objective.tile.rows);
-      bound_ =
-          model ? std::min(objective.t_full, objective.t_partial) * tiles + objective.t_row * rows
-                : tiles;
+      const double computed = std::min(objective.t_full, objective.t_partial);
+      bound_ = !model ? least(objective.tile)
+               : objective.has_parts()
+                   ? computed * least(objective.part) + objective.t_tile * least(objective.tile) +
+                         objective.t_row * rows
+                   : computed * least(objective.tile) + objective.t_row * rows;
     }
     return *bound_;
   }

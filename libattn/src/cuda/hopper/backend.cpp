@@ -88,7 +88,10 @@ class HopperBackend final : public Backend {
     Walk walk{tile, tile};
     for (const hopper::Kernel& kernel : hopper::kernels()) {  // the last is for sparse masks
       if (kernel.head_dim != head_dim) continue;
-      walk = {{hopper::kQuadrant, hopper::kQuadrant}, {kernel.block_m, kernel.block_n}};
+      walk = {{hopper::kQuadrant, hopper::kQuadrant},
+              {kernel.block_m, kernel.block_n},
+              kernel.cuts ? hopper::kShortestCut * hopper::kStripKeys : 0,
+              multiprocessors_};
     }
     return walk;
   }
@@ -174,7 +177,7 @@ class HopperBackend final : public Backend {
       .summary = "NVIDIA Hopper tensor cores (sm_90a); masks from the host or built there",
       .unavailable = "",
       .device_memory = true};
-  int multiprocessors_ = 0;
+  int multiprocessors_ = 132;  ///< where there is no device, an H100's
 };
 
 /// A checked order on the device; nothing for the identity.
