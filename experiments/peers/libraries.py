@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The attention libraries that peers.py times.
+
+Each has a name and `prepare(mask, q, k, v, scale)`, which gives a call of q, k, v. The mask is a
+bool tensor [Nq, Nk] that lives as long as the call: some libraries remember its address. One that
+takes few masks has `may_take(record)`, so that the others need not be made. A call gives O with a
+gradient where its tensors ask for one; a library for inference alone says `trains = False`.
+"""
+
+import torch
+from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
+# All variants of FlexAttention, head_dims and passes are compilations of one function.
+torch._dynamo.config.recompile_limit = 64
+
+
+class Absent(Exception):
+    """A peer that this machine lacks."""
+
+
+class Unfit(Exception):
+    """A peer that cannot take this problem."""
+
+
+class Sdpa:
+    """scaled_dot_product_attention with the mask as a tensor: no tile is skipped."""
+
+    name = "torch-sdpa"
+    trains = True
+
+    def prepare(self, mask, q, k, v, scale):
+        attn_mask = mask[None, None]
+        gqa = q.shape[1] != k.shape[1]
+        return lambda q, k, v: functional.scaled_dot_product_attention(
+            q, k, v, attn_mask=attn_mask, scale=scale, enable_gqa=gqa)
+
+
+class Cudnn:
+    """cuDNN without a mask or with its causal switch, for the masks that are just that."""
+
+    name = "cudnn"
+    trains = True
+
+    def may_take(self, record):
+        n_q, n_k, allowed = (record["mask"][name] for name in ("n_q", "n_k", "nnz"))
+        return allowed == n_q * n_k or n_q == n_k and allowed == n_q * (n_q + 1) // 2
+
+    def prepare(self, mask, q, k, v, scale):
+        allowed = int(mask.sum())
+        n = mask.shape[0]
+        causal = mask.shape[1] == n and allowed == n * (n + 1) // 2 and not mask.triu(1).any()
+        if not causal and allowed != mask.numel():
+            raise Unfit("neither dense nor causal")
+        gqa = q.shape[1] != k.shape[1]
+
+        def call(q, k, v):
+            with sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
+                return functional.scaled_dot_product_attention(
+                    q, k, v, is_causal=causal, scale=scale, enable_gqa=gqa)
+
+        return call
+
+
+class Flex:
+    """FlexAttention, compiled; blocks of `block` and, with `mode`, tuned by max-autotune.
+
+    The mask is a captured buffer: another of the same shape needs no other kernel, and max-autotune,
+    which makes up its own blocks, tunes once for all of them. The blocks are found without compiling,
+    which takes 10 ms a mask instead of 0.3 ms and half a minute once.
+    """
+
+    trains = True
+
+    def __init__(self, name, block, mode=None, options=None, needs=None):
+        self.name, self.block, self.options, self.needs = name, block, options, needs
+        self.attention = torch.compile(flex_attention, dynamic=False, mode=mode)
+
+    def prepare(self, mask, q, k, v, scale):
+        if self.needs:
+            try:
+                __import__(self.needs)
+            except ImportError as error:
+                raise Absent(str(error)) from error
+
+        def allowed(b, h, i, j):
+            return mask[i, j]
+
+        block_mask = create_block_mask(
+            allowed, None, None, *mask.shape, device=str(mask.device), BLOCK_SIZE=self.block)
+        gqa = q.shape[1] != k.shape[1]
+        return lambda q, k, v: self.attention(
+            q, k, v, block_mask=block_mask, scale=scale, enable_gqa=gqa,
+            kernel_options=self.options)
+
+
+class FlashInfer:
+    """FlashInfer's block-sparse wrapper with the mask inside its blocks of 128 × 128."""
+
+    name = "flashinfer"
+    trains = False
+    block = 128
+
+    def prepare(self, mask, q, k, v, scale):
+        try:
+            import flashinfer
+        except ImportError as error:
+            raise Absent(str(error)) from error
+        size = self.block
+        if mask.shape[0] % size or mask.shape[1] % size:
+            raise Unfit(f"the mask's sides are no multiples of {size}")
+        tiles = mask.view(mask.shape[0] // size, size, mask.shape[1] // size, size).transpose(1, 2)
+        present = tiles.any(dim=-1).any(dim=-1)
+        rows, columns = present.nonzero(as_tuple=True)
+        starts = torch.zeros(present.shape[0] + 1, dtype=torch.int32, device=mask.device)
+        starts[1:] = present.sum(dim=1).cumsum(0)
+        batch, heads, _, width = q.shape
+        wrapper = flashinfer.BlockSparseAttentionWrapper(
+            torch.empty(128 << 20, dtype=torch.uint8, device=mask.device))
+        # One mask for all: the batch goes into the heads.
+        wrapper.plan(starts, columns.to(torch.int32), mask.shape[0], mask.shape[1], size, size,
+                     batch * heads, batch * k.shape[1], width, mask=tiles[rows, columns],
+                     q_data_type=q.dtype, o_data_type=q.dtype, sm_scale=scale)
+
+        def call(q, k, v):
+            rows_first = [t.flatten(0, 1).transpose(0, 1) for t in (q, k, v)]
+            # It reads any strides, but writes rows of all heads side by side.
+            out = torch.empty(rows_first[0].shape, dtype=q.dtype, device=q.device)
+            return wrapper.run(*rows_first, out=out).transpose(0, 1).view(q.shape)
+
+        return call
+
+
+class Binflash:
+    """seal-rg/binflash. The mask must stay alive: its cache goes by the address."""
+
+    name = "binflash"
+    trains = True
+
+    def prepare(self, mask, q, k, v, scale):
+        try:
+            from binflash import binflash_attention
+        except ImportError as error:
+            raise Absent(str(error)) from error
+        if q.shape[1] != k.shape[1]:
+            raise Unfit("it knows no grouped heads")
+        return lambda q, k, v: binflash_attention(q, k, v, mask, sm_scale=scale)
+
+
+def all_peers():
+    tuned = "max-autotune-no-cudagraphs"
+    return [
+        Sdpa(),
+        Cudnn(),
+        Flex("flex", 128),
+        Flex("flex-tuned", 128, mode=tuned),
+        Flex("flex-tuned-64", 64, mode=tuned),
+        Flex("flex-flash", 128, options={"BACKEND": "FLASH"}, needs="flash_attn.cute"),
+        FlashInfer(),
+        Binflash(),
+    ]
