@@ -2,12 +2,14 @@
 #include "reorder/csr.hpp"
 
 #include <algorithm>
+#include <array>
 #include <string>
 
 #include "checks.hpp"
 #include "graph.hpp"
 #include "reorder/error.hpp"
 #include "reorder/permutation.hpp"
+#include "runs.hpp"
 
 namespace reorder {
 namespace {
@@ -167,15 +169,57 @@ Csr Csr::from_entries(std::int32_t n_rows, std::int32_t n_cols,
   return trusted(n_rows, n_cols, std::move(offsets), std::move(cols));
 }
 
+namespace {
+
+/// Rows of a block that are turned at once, where they have no gaps.
+constexpr std::int32_t kRowsAtOnce = 64;
+
+/// Turns the rows of a block column by column, so that neighbours in the result are written one
+/// after the other: row by row a full mask touches another page with each entry. False, and nothing
+/// done, where a row has gaps or they have few columns in common.
+bool turn_block(const CsrView& pattern, std::int32_t begin, std::int32_t end,
+                std::vector<std::int64_t>& next, std::vector<std::int32_t>& result) {
+  std::array<std::int32_t, kRowsAtOnce> front{};
+  std::array<std::int32_t, kRowsAtOnce> back{};
+  const auto n_rows = static_cast<std::size_t>(end - begin);
+  std::int64_t entries = 0;
+  for (std::size_t i = 0; i < n_rows; ++i) {
+    const std::span<const std::int32_t> columns = pattern.row(begin + static_cast<std::int32_t>(i));
+    if (!is_run(columns)) return false;
+    front[i] = columns.front();
+    back[i] = columns.back();
+    entries += static_cast<std::int64_t>(columns.size());
+  }
+  const std::int32_t first = *std::min_element(front.begin(), front.begin() + (end - begin));
+  const std::int32_t last = *std::max_element(back.begin(), back.begin() + (end - begin));
+  if ((std::int64_t{last} - first + 1) * (end - begin) > 2 * entries) return false;
+  for (std::int32_t col = first; col <= last; ++col) {
+    auto& place = next[static_cast<std::size_t>(col)];
+    for (std::size_t i = 0; i < n_rows; ++i) {
+      if (col < front[i] || col > back[i]) continue;
+      result[static_cast<std::size_t>(place++)] = begin + static_cast<std::int32_t>(i);
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
 Csr transpose(const CsrView& pattern) {
   std::vector<std::int64_t> offsets = column_offsets(pattern.n_cols, pattern.col_indices);
   std::vector<std::int64_t> next(offsets.begin(), offsets.end() - 1);
   std::vector<std::int32_t> cols(pattern.col_indices.size());
   // Rows are visited in order, so that each row of the result fills in order.
-  for (std::int32_t row = 0; row < pattern.n_rows; ++row) {
-    for (const std::int32_t col : pattern.row(row)) {
-      cols[static_cast<std::size_t>(next[static_cast<std::size_t>(col)]++)] = row;
+  for (std::int32_t begin = 0; begin < pattern.n_rows;) {
+    const std::int32_t end = std::min(kRowsAtOnce, pattern.n_rows - begin) + begin;
+    if (!turn_block(pattern, begin, end, next, cols)) {
+      for (std::int32_t row = begin; row < end; ++row) {
+        for (const std::int32_t col : pattern.row(row)) {
+          cols[static_cast<std::size_t>(next[static_cast<std::size_t>(col)]++)] = row;
+        }
+      }
     }
+    begin = end;
   }
   return Csr::trusted(pattern.n_cols, pattern.n_rows, std::move(offsets), std::move(cols));
 }

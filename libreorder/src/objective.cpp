@@ -12,6 +12,7 @@
 #include "checks.hpp"
 #include "reorder/error.hpp"
 #include "reorder/spec.hpp"
+#include "runs.hpp"
 #include "tile_rows.hpp"
 
 namespace reorder {

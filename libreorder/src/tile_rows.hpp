@@ -13,6 +13,7 @@
 #include "reorder/csr.hpp"
 #include "reorder/objective.hpp"
 #include "reorder/permutation.hpp"
+#include "runs.hpp"
 
 namespace reorder {
 
@@ -26,11 +27,6 @@ struct TileRow {
 
 [[nodiscard]] constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
-}
-
-/// Whether the columns of a row follow each other without a gap.
-[[nodiscard]] inline bool is_run(std::span<const std::int32_t> row) {
-  return !row.empty() && row.back() - row.front() == static_cast<std::int32_t>(row.size()) - 1;
 }
 
 namespace detail {
@@ -60,7 +56,7 @@ void visit_tile_rows(const CsrView& pattern, const Permutation* rows, const Perm
     for (std::int32_t place = begin; place < end; ++place) {
       if (rows && place + kAhead < pattern.n_rows) prefetch_row(pattern, (*rows)[place + kAhead]);
       const std::span<const std::int32_t> row = pattern.row(rows ? (*rows)[place] : place);
-      if (!cols && is_run(row)) {  // by tiles: full masks have hundreds of millions of entries
+      if (!cols && is_run(row)) {  // by tiles
         const std::int32_t past = row.back() + 1;
         for (std::int32_t col = row.front(); col < past;) {
           const std::int32_t t = col / tile.cols;

@@ -73,6 +73,28 @@ TEST(Csr, TransposeMatchesDense) {
   }
 }
 
+TEST(Csr, TransposesRowsWithoutGaps) {
+  // Blocks of 64 rows: a band, a full one, one with an empty row, one with a gap, one whose runs
+  // lie far apart, and a last one that is not whole.
+  testing::Entries entries;
+  testing::Entries turned;
+  for (std::int32_t i = 0; i < 350; ++i) {
+    const bool apart = i >= 256 && i < 320;
+    const std::int32_t begin = i < 64 || i >= 320 ? std::max(0, i - 9) : apart ? 5 * (i - 256) : 0;
+    const std::int32_t end = i < 64 || apart ? begin + 12 : 350;
+    for (std::int32_t j = begin; j < end; ++j) {
+      if (i == 150 || (i == 200 && j == 77)) continue;
+      entries.emplace_back(i, j);
+      turned.emplace_back(j, i);
+    }
+  }
+  const Csr a = Csr::from_entries(350, 350, entries);
+  const Csr t = transpose(a);
+  const Csr expected = Csr::from_entries(350, 350, turned);
+  EXPECT_TRUE(std::ranges::equal(t.view().row_offsets, expected.view().row_offsets));
+  EXPECT_TRUE(std::ranges::equal(t.view().col_indices, expected.view().col_indices));
+}
+
 TEST(Csr, IsSymmetric) {
   EXPECT_TRUE(is_symmetric(testing::grid(3, 4)));
   EXPECT_TRUE(is_symmetric(Csr()));
