@@ -284,7 +284,9 @@ class Computer {
 
   /// Writes a whole item; then its slot is free.
   __device__ __forceinline__ void finish_item(std::uint32_t item, const RowState& row) {
-    write_item<Config>(p_, shared_, item % Config::kItemSlots, group_, thread_, row, o_);
+    int thread = thread_;
+    if constexpr (!Config::kOverlapItems) thread = ptx::thread_again() % 128;
+    write_item<Config>(p_, shared_, item % Config::kItemSlots, group_, thread, row, o_);
     release_q(item);
   }
 

@@ -30,10 +30,10 @@ struct ForwardConfig {
   /// The loading warp tells where the rows of an item stand. Else the warpgroups look it up, for
   /// which ptxas finds the registers.
   static constexpr bool kTellsRows = kRows == Rows::in_boxes && kWarpgroups == 3;
-  /// Whether each warp gives back the tiles that it has read. Of the other kernels ptxas serialises
-  /// the wgmmas then; there one thread does it for its warpgroup, behind a barrier.
+  /// Whether each warp gives back the tiles that it has read. Of one kernel ptxas serialises the
+  /// wgmmas then; there one thread does it for its warpgroup, behind a barrier.
   static constexpr bool kWarpsRelease =
-      kArrivals != 1 || kDim == 128 || (kFrom == Rows::stand && !kCut);
+      kArrivals != 1 || kDim == 128 || kFrom != Rows::in_boxes || std::is_same_v<T, __nv_bfloat16>;
   /// Arrivals by which a warpgroup does so.
   static constexpr unsigned kReleases = kWarpsRelease ? 4 * kArrivals : 1;
   template <Rows kOther, bool kOtherCut>

@@ -22,8 +22,7 @@ __device__ __forceinline__ std::int64_t row_of(const ForwardParams& p, const Blo
 
 /// O and LSE of a part of a row tile, for merge.cuh, unless `part` is kNoPart: 16 rows of a warp
 /// from `first_row` of the tile on. Four threads write a row, 32 bytes at a time. Each store is
-/// under a condition of its own, because a branch around all of them makes ptxas serialise the
-/// wgmmas.
+/// under a predicate, because a branch around them makes ptxas serialise the wgmmas.
 template <class Config>
 __device__ __forceinline__ void write_part(const PartialRows& parts, std::int32_t part,
                                            std::int32_t first_row, int lane,
@@ -36,17 +35,11 @@ __device__ __forceinline__ void write_part(const PartialRows& parts, std::int32_
   for (int j = 0; j < kDim / 8; ++j) {
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-      if (part >= 0) {
-        *reinterpret_cast<float2*>(to + r * 8 * kDim + j * 8) = {o[4 * j + 2 * r],
-                                                                 o[4 * j + 2 * r + 1]};
-      }
-      asm volatile("" ::: "memory");  // keeps the conditions apart
+      ptx::store_if(part >= 0, to + r * 8 * kDim + j * 8, o[4 * j + 2 * r], o[4 * j + 2 * r + 1]);
     }
   }
-  if (lane % 4 == 0 && part >= 0) {
-    parts.lse[row] = log_sum[0];
-    parts.lse[row + 8] = log_sum[1];
-  }
+  ptx::store_if(lane % 4 == 0 && part >= 0, parts.lse + row, log_sum[0]);
+  ptx::store_if(lane % 4 == 0 && part >= 0, parts.lse + row + 8, log_sum[1]);
 }
 
 /// Divides O by the sums and writes O and LSE of 64 rows of the item in this slot. O goes through
@@ -72,24 +65,35 @@ __device__ __forceinline__ void write_item(const ForwardParams& p, SharedStorage
     const bool has_key = (seen & (r == 0 ? kUpperRow : kLowerRow)) != 0;
     // All allowed scores −inf: 0 / 0, which the safe path answers as the reference does.
     const float scale = sum != 0 ? __fdividef(1.0F, sum) : has_key ? NAN : 0.0F;
-    float finite = 0;
 #pragma unroll
     for (int i = 0; i < kOutputs; i += 4) {
       o[i + 2 * r] *= scale;
       o[i + 2 * r + 1] *= scale;
-      finite += o[i + 2 * r] * 0.0F + o[i + 2 * r + 1] * 0.0F;
     }
-    redo |= finite != 0 || scale != scale;
+    redo |= scale != scale;
     log_sum[r] = sum != 0 ? row.base[r] * 0.69314718F + __logf(sum) : -INFINITY;
     // Of a part, O is looked at only where LSE says that the row has a key.
     if (Config::kCuts && scale != scale) log_sum[r] = NAN;
   }
-  if (__any_sync(0xFFFFFFFFU, redo) && lane == 0) p.counters->redo = 1;
 
   std::int32_t part = kNoPart;
   if constexpr (Config::kCuts) {
     part = shared.part[slot];
     write_part<Config>(p.parts, part, group * kQuadrant + warp * 16, lane, log_sum, o);
+  }
+  // O in pairs of 16 bits, packed at once where nothing else is in flight. Zeros stay zeros while
+  // numbers are finite.
+  constexpr bool kPackedAtOnce = !Config::kOverlapItems;
+  constexpr int kSums = kPackedAtOnce ? 2 : 1;
+  std::uint32_t pairs[kOutputs / 2];
+  std::uint32_t zeros[kSums] = {};
+  const auto pack_pair = [&](int j) {
+    pairs[j] = ptx::pack<Element>(o[2 * j], o[2 * j + 1]);
+    zeros[j % kSums] = ptx::add_zero_times<Element>(zeros[j % kSums], pairs[j]);
+  };
+  if constexpr (kPackedAtOnce) {
+#pragma unroll
+    for (int j = 0; j < kOutputs / 2; ++j) pack_pair(j);
   }
   // Of a part, no row is written below.
   const std::int32_t first_row =
@@ -116,26 +120,37 @@ __device__ __forceinline__ void write_item(const ForwardParams& p, SharedStorage
     const int panel = j / 4;
     const std::uint32_t address =
         base + panel * Config::kBlockM * 128 + matrix_row * 128 + ((chunk ^ in_matrix) << 4);
-    ptx::store_matrix_x4(address, ptx::pack<Element>(o[8 * j], o[8 * j + 1]),
-                         ptx::pack<Element>(o[8 * j + 2], o[8 * j + 3]),
-                         ptx::pack<Element>(o[8 * j + 4], o[8 * j + 5]),
-                         ptx::pack<Element>(o[8 * j + 6], o[8 * j + 7]));
+    if constexpr (!kPackedAtOnce) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) pack_pair(4 * j + i);
+    }
+    ptx::store_matrix_x4(address, pairs[4 * j], pairs[4 * j + 1], pairs[4 * j + 2],
+                         pairs[4 * j + 3]);
   }
+  redo |= ((zeros[0] | zeros[kSums - 1]) & 0x7FFF7FFFU) != 0;
+  if (__any_sync(0xFFFFFFFFU, redo) && lane == 0) p.counters->redo = 1;
   __syncwarp();
   constexpr int kChunks = Config::kHeadDim / 8;  // of 16 bytes in a row
   constexpr int kRowsAtOnce = 32 / kChunks;
+  constexpr int kInFlight = kPackedAtOnce ? 4 : 1;
   auto* const rows = static_cast<std::uint16_t*>(p.o) + info.batch * p.o_strides.batch +
-                     info.head * p.o_strides.head;
-  const int chunk = lane % kChunks;
+                     info.head * p.o_strides.head + lane % kChunks * 8;
 #pragma unroll
-  for (int pass = 0; pass < 16 / kRowsAtOnce; ++pass) {
-    const int r = pass * kRowsAtOnce + lane / kChunks;
-    const auto* const source = reinterpret_cast<const uint4*>(
-        staging + (chunk / 8 * Config::kBlockM + r) * kPanel + ((chunk % 8) ^ (r % 8)) * 8);
-    const std::int32_t i = first_row + r;
-    if (i < p.n_q) {
-      const std::int64_t to = row_of<Config>(p, rows_of_block, warp * 16 + r, i);
-      *reinterpret_cast<uint4*>(rows + to * p.o_strides.row + chunk * 8) = *source;
+  for (int pass = 0; pass < 16 / kRowsAtOnce; pass += kInFlight) {
+    uint4 chunks[kInFlight];
+#pragma unroll
+    for (int i = 0; i < kInFlight; ++i) {
+      const int r = (pass + i) * kRowsAtOnce + lane / kChunks;
+      const int chunk = lane % kChunks;
+      chunks[i] = *reinterpret_cast<const uint4*>(
+          staging + (chunk / 8 * Config::kBlockM + r) * kPanel + ((chunk % 8) ^ (r % 8)) * 8);
+    }
+#pragma unroll
+    for (int i = 0; i < kInFlight; ++i) {
+      const int r = (pass + i) * kRowsAtOnce + lane / kChunks;
+      const std::int32_t row = first_row + r;
+      const std::int64_t to = row_of<Config>(p, rows_of_block, warp * 16 + r, min(row, p.n_q - 1));
+      if (row < p.n_q) *reinterpret_cast<uint4*>(rows + to * p.o_strides.row) = chunks[i];
     }
   }
   // The next Q comes here through TMA: order it behind these ordinary accesses.

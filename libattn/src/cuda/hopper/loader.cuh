@@ -21,16 +21,24 @@ class Loader {
 
   __device__ void run() {
     // A CTA that gathers comes late: what it computes is not settled before.
-    std::uint32_t work = gathers() ? next() : blockIdx.x;
+    std::uint32_t work = gathers() ? told(ask()) : blockIdx.x;
     Work now{};
     if (work < p_.work_count) now = fetch(work);
     while (work < p_.work_count) {
-      // What comes next is asked for now, so that its latency hides behind this item's loads.
-      work = next();
-      Work coming{};
-      if (work < p_.work_count) coming = fetch(work);
-      load_item(now);
-      now = coming;
+      const Work item = now;
+      // What comes next is asked for in front of an item, told behind its first tile and looked up
+      // behind the second, so that no latency stands between two items.
+      const std::uint32_t asked = ask();
+      int tiles = 0;
+      load_item(item, [&] {
+        if (tiles == 0) {
+          work = told(asked);
+          if (work < p_.work_count) now = fetch(work);
+        } else if (tiles == 1) {
+          ptx::prefetch(p_.mask.tiles + now.item.first_tile);
+        }
+        ++tiles;
+      });
     }
     wait(shared_.k_empty[k_turn_.slot], k_turn_.parity ^ 1);
     if (lane_ == 0) {
@@ -73,14 +81,17 @@ class Loader {
     return found;
   }
 
-  __device__ std::uint32_t next() const {
-    std::uint32_t taken = 0;
-    if (lane_ == 0) taken = atomicAdd(&p_.counters->next_item, 1U);
-    if (!gathers()) taken += gridDim.x;
-    return __shfl_sync(0xFFFFFFFFU, taken, 0);
+  /// Takes an item; which one lane 0 knows, once the answer is there.
+  __device__ std::uint32_t ask() const {
+    return lane_ == 0 ? ptx::take_one(&p_.counters->next_item) : 0;
+  }
+  __device__ std::uint32_t told(std::uint32_t asked) const {
+    return __shfl_sync(0xFFFFFFFFU, asked, 0) + (gathers() ? 0 : gridDim.x);
   }
 
-  __device__ void load_item(const Work& work) {
+  /// `after_tile` is called behind the loads of each of its tiles.
+  template <class AfterTile>
+  __device__ void load_item(const Work& work, AfterTile after_tile) {
     const WorkItem& item = work.item;
     const Place place = place_of(p_, item.mask, work.repeat);
     if (gathers()) wait_for_rows(place);
@@ -100,6 +111,7 @@ class Loader {
     load_q(slot, item.row_tile * Config::kBlockM, place);
     q_turn_.advance();
 
+    const Place keys{place.batch, place.head / p_.group};
     std::uint32_t opens = kOpens;
     TileEntry tile{};
     std::uint32_t states = 0;
@@ -111,14 +123,16 @@ class Loader {
         TileEntry next_tile{};
         some = steps.next(next_tile);
         const RowBox next_boxes = look_up_keys(next_tile);
-        load_tile(tile, boxes, place, opens);
+        load_tile(tile, boxes, keys, opens);
+        after_tile();
         tile = next_tile;
         boxes = next_boxes;
       }
     } else {
       while (steps.next(tile)) {
         states |= tile.key;
-        load_tile(tile, {}, place, opens);
+        load_tile(tile, {}, keys, opens);
+        after_tile();
       }
     }
     if (Config::kCuts && work.part != kNoPart) write_unvisited(work.part, states);
@@ -139,19 +153,20 @@ class Loader {
                                             const Place& place, std::uint32_t& opens) {
 #pragma unroll
     for (int part = 0; part < kParts; ++part) {
-      const Load load{tile.key, part * Config::kKeyBlocks, place.head / p_.group, place.batch,
-                      boxes};
+      const int first_block = part * Config::kKeyBlocks;
+      const Load load{key_tile(tile.key) * kStripKeys + first_block * kQuadrant, place.head,
+                      place.batch, needed_blocks(tile.key, first_block), boxes};
       // Nobody needs it, unless it is the only one to open the item.
-      if (kParts != 1 && !any(load) && (opens == 0 || part + 1 != kParts)) continue;
+      if (kParts != 1 && load.blocks == 0 && (opens == 0 || part + 1 != kParts)) continue;
       wait(shared_.k_empty[k_turn_.slot], k_turn_.parity ^ 1);
-      std::uint32_t strips = 0;
-      if (lane_ == 0) strips = describe_step(load, opens);
+      describe_step(tile.key, first_block, opens);
+      const std::uint32_t bytes_of_bits =
+          __popc(stored_strips(tile.key)) * std::uint32_t{kStripWords * 4};
       load_kv(p_.k_map, p_.k_boxes, shared_.k[k_turn_.slot], shared_.k_full[k_turn_.slot], load,
-              strips * kStripWords * 4);
-      if (strips != 0) {
+              bytes_of_bits);
+      if (bytes_of_bits != 0 && lane_ == 0) {
         load_bytes(p_.mask.bits + std::int64_t{tile.bits} * kStripWords,
-                   shared_.words[k_turn_.slot], strips * kStripWords * 4,
-                   shared_.k_full[k_turn_.slot]);
+                   shared_.words[k_turn_.slot], bytes_of_bits, shared_.k_full[k_turn_.slot]);
       }
       k_turn_.advance();
       finish_v();
@@ -194,24 +209,24 @@ class Loader {
     __syncwarp();
   }
 
-  /// A step: a tile, or where steps are narrower the part of it from `first_block` on.
+  /// K or V of a step: a tile, or where steps are narrower a part of it.
   struct Load {
-    std::uint32_t key;
-    int first_block;
+    std::int32_t first_key;
     std::int32_t head, batch;
-    RowBox boxes;  ///< of Rows::in_boxes
+    std::uint32_t blocks;  ///< those of its key blocks that any warpgroup needs, a bit each
+    RowBox boxes;          ///< of Rows::in_boxes
   };
   static constexpr int kParts = kStripKeys / Config::kBlockN;
-  static constexpr std::uint32_t kNothing = 0xFFFFFFFFU;
+  static constexpr std::int32_t kNothing = -1;
 
   /// The V tile that follows the K tile issued last.
   __device__ void finish_v() {
-    if (pending_.key == kNothing) return;
+    if (pending_.first_key == kNothing) return;
     wait(shared_.v_empty[v_turn_.slot], v_turn_.parity ^ 1);
     load_kv(p_.v_map, p_.v_boxes, shared_.v[v_turn_.slot], shared_.v_full[v_turn_.slot], pending_,
             0);
     v_turn_.advance();
-    pending_.key = kNothing;
+    pending_.first_key = kNothing;
   }
 
   __device__ void load_q(std::uint32_t slot, std::int32_t first_row, const Place& place) {
@@ -228,7 +243,7 @@ class Loader {
         return;
       }
     }
-    if (!p_.gather_q) {
+    if (!p_.gather_q) [[likely]] {
       if (lane_ != 0) return;
       for (int panel = 0; panel < kPanels; ++panel) {
         load_box(p_.q_map, q + panel * Config::kBlockM * kPanel, barrier, panel * kPanel, first_row,
@@ -245,56 +260,71 @@ class Loader {
     }
   }
 
-  /// Tells each warpgroup what it has to do; returns how many strips of bits the tile has.
-  __device__ std::uint32_t describe_step(const Load& load, std::uint32_t flags) {
-    std::uint32_t strip = 0;
-#pragma unroll
-    for (int g = 0; g < Config::kGroups; ++g) {
-      const std::uint32_t first = quadrant(load.key, g, load.first_block);
-      const std::uint32_t second =
-          Config::kKeyBlocks == 2 ? quadrant(load.key, g, load.first_block + 1) : kEmpty;
+  /// Tells each warpgroup what it has to do: lane g warpgroup g.
+  __device__ __forceinline__ void describe_step(std::uint32_t key, int first_block,
+                                                std::uint32_t flags) {
+    const auto tell = [&](int g) {
       std::uint32_t mine = flags;
+      const std::uint32_t first = quadrant(key, g, first_block);
+      const std::uint32_t second =
+          Config::kKeyBlocks == 2 ? quadrant(key, g, first_block + 1) : kEmpty;
       if (first != kEmpty || second != kEmpty) mine |= kRun;
       if (first != kEmpty && second != kEmpty) mine |= kWide;
-      if (first == kEmpty || load.first_block != 0) mine |= kSecond;
-      if (first == kPartial || second == kPartial) mine |= kMasked;
+      if (first == kEmpty || first_block != 0) mine |= kSecond;
+      if (((first | second) & kPartial) != 0) mine |= kMasked;
+      const std::uint32_t strip = __popc(stored_strips(key) & ((1U << 4 * g) - 1));
       shared_.step[k_turn_.slot][g] = mine | strip << kStripShift;
-      strip += is_stored(load.key, g);
+    };
+    if constexpr (kArrivals == 1) {
+      if (lane_ < Config::kGroups) tell(lane_);
+    } else if (lane_ == 0) {
+      for (int g = 0; g < Config::kGroups; ++g) tell(g);
     }
-    return strip;
+    __syncwarp();
   }
 
-  __device__ bool any(const Load& load) const {
-    std::uint32_t states = 0;
-#pragma unroll
-    for (int g = 0; g < Config::kGroups; ++g) states |= quadrant(load.key, g, load.first_block);
-    return states != kEmpty;
-  }
-
-  /// Loads the key blocks of a step that any warpgroup needs; `full` is to expect `more_bytes` too.
-  __device__ void load_kv(const CUtensorMap& map, const OrderedTensor& boxes,
-                          std::uint16_t* destination, std::uint64_t& full, const Load& load,
-                          std::uint32_t more_bytes) {
-    bool needed[Config::kKeyBlocks];
+  static __device__ __forceinline__ std::uint32_t needed_blocks(std::uint32_t key,
+                                                                int first_block) {
     std::uint32_t blocks = 0;
 #pragma unroll
     for (int c = 0; c < Config::kKeyBlocks; ++c) {
-      needed[c] = false;
+      std::uint32_t any = 0;
 #pragma unroll
-      for (int g = 0; g < Config::kGroups; ++g) {
-        needed[c] |= quadrant(load.key, g, load.first_block + c) != kEmpty;
-      }
-      blocks += needed[c] ? 1 : 0;
+      for (int g = 0; g < Config::kGroups; ++g) any |= quadrant_mask(g, first_block + c);
+      if ((key & any) != 0) blocks |= 1U << c;
     }
-    if (lane_ == 0) arrive_expecting(full, blocks * kPanels * kPanelBlockBytes + more_bytes);
+    return blocks;
+  }
+
+  /// Loads the key blocks of a step that any warpgroup needs; `full` is to expect `more_bytes` too.
+  __device__ __forceinline__ void load_kv(const CUtensorMap& map, const OrderedTensor& boxes,
+                                          std::uint16_t* destination, std::uint64_t& full,
+                                          const Load& load, std::uint32_t more_bytes) {
+    if (lane_ == 0) {
+      arrive_expecting(full, __popc(load.blocks) * kPanels * kPanelBlockBytes + more_bytes);
+      if (!kInBoxes && !p_.gather_kv) [[likely]] {
+#pragma unroll
+        for (int c = 0; c < Config::kKeyBlocks; ++c) {
+          if ((load.blocks >> c & 1) == 0) continue;
+#pragma unroll
+          for (int panel = 0; panel < kPanels; ++panel) {
+            load_box(map, destination + (panel * Config::kBlockN + c * kQuadrant) * kPanel, full,
+                     panel * kPanel, load.first_key + c * kQuadrant, load.head, load.batch);
+          }
+        }
+      }
+    }
+    if (!kInBoxes && !p_.gather_kv) [[likely]]
+      return;
     __syncwarp();
-    const std::int32_t first_key = key_tile(load.key) * kStripKeys + load.first_block * kQuadrant;
+    const std::int32_t first_key = load.first_key;
 #pragma unroll
     for (int c = 0; c < Config::kKeyBlocks; ++c) {
-      if (!needed[c]) continue;
+      if ((load.blocks >> c & 1) == 0) continue;
       if constexpr (kInBoxes) {
         if (p_.kv_rows.boxes != nullptr) {
-          if (lane_ % kBoxesOfTile / kBoxesOfBlock != load.first_block + c) continue;
+          if (lane_ % kBoxesOfTile / kBoxesOfBlock != first_key % kStripKeys / kQuadrant + c)
+            continue;
           for (int panel = lane_ / kBoxesOfTile; panel < kPanels; panel += 32 / kBoxesOfTile) {
             load_panel(boxes, load.boxes, lane_ % kBoxesOfBlock, panel,
                        destination + (panel * Config::kBlockN + c * kQuadrant) * kPanel, full,

@@ -23,6 +23,14 @@ __device__ __forceinline__ void take_registers() {
   asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
 }
 
+/// threadIdx.x, which the compiler may not remember, nor what follows from it: where registers are
+/// short, nothing that an item's end needs is held over its steps.
+__device__ __forceinline__ int thread_again() {
+  int thread;
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+  return thread;
+}
+
 /// Named barriers 1..15 of a CTA: `wait` blocks until `threads` threads have come, `arrive` does
 /// not block.
 __device__ __forceinline__ void named_barrier_wait(int id, int threads) {
@@ -49,6 +57,17 @@ __device__ __forceinline__ std::uint32_t pack(float low, float high) {
     asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
   }
   return pair;
+}
+
+/// zeros + 0 * pair, of each half: not 0 any more once a number was not finite.
+template <class T>
+__device__ __forceinline__ std::uint32_t add_zero_times(std::uint32_t zeros, std::uint32_t pair) {
+  if constexpr (std::is_same_v<T, __nv_bfloat16>) {
+    asm("fma.rn.bf16x2 %0, %1, %2, %0;" : "+r"(zeros) : "r"(pair), "r"(0U));
+  } else {
+    asm("fma.rn.f16x2 %0, %1, %2, %0;" : "+r"(zeros) : "r"(pair), "r"(0U));
+  }
+  return zeros;
 }
 
 /// Four 8x8 matrices of 16-bit numbers to shared memory; lane l gives the address of row l % 8 of
@@ -79,6 +98,33 @@ __device__ __forceinline__ void add_release(std::uint32_t* word, std::uint32_t v
   asm volatile("fence.acq_rel.gpu;\n\tred.relaxed.gpu.global.add.u32 [%0], %1;" ::"l"(word),
                "r"(value)
                : "memory");
+}
+
+/// Stores under a condition, without a branch.
+__device__ __forceinline__ void store_if(bool condition, float* to, float x) {
+  asm volatile("{.reg .pred p; setp.ne.u32 p, %0, 0; @p st.global.f32 [%1], %2;}" ::"r"(
+                   static_cast<std::uint32_t>(condition)),
+               "l"(to), "f"(x)
+               : "memory");
+}
+__device__ __forceinline__ void store_if(bool condition, float* to, float x, float y) {
+  asm volatile("{.reg .pred p; setp.ne.u32 p, %0, 0; @p st.global.v2.f32 [%1], {%2, %3};}" ::"r"(
+                   static_cast<std::uint32_t>(condition)),
+               "l"(to), "f"(x), "f"(y)
+               : "memory");
+}
+
+/// Adds 1 and returns what was there; for lane 0 alone. Of an atomicAdd ptxas would gather up what
+/// the other lanes add, and wait for the answer to tell them.
+__device__ __forceinline__ std::uint32_t take_one(std::uint32_t* word) {
+  std::uint32_t before;
+  asm volatile(
+      "{.reg .u32 lane; .reg .u64 at; mov.u32 lane, %%laneid; mad.wide.u32 at, lane, 4, %1; "
+      "atom.relaxed.gpu.global.add.u32 %0, [at], 1;}"
+      : "=r"(before)
+      : "l"(word)
+      : "memory");
+  return before;
 }
 
 /// What is read with this policy leaves the L2 cache first.

@@ -17,6 +17,11 @@ struct Place {
 __device__ __forceinline__ Place place_of(const ForwardParams& p, std::int32_t mask,
                                           std::int32_t r) {
   const DeviceMask& m = p.mask;
+  const auto use = static_cast<std::uint32_t>(r);
+  if (m.batch == 1 && m.heads == 1) {
+    const std::uint32_t batch = use / static_cast<std::uint32_t>(p.heads);
+    return {static_cast<std::int32_t>(batch), r - static_cast<std::int32_t>(batch) * p.heads};
+  }
   const std::int32_t shared_heads = m.heads == 1 ? p.heads : 1;
   Place place{mask / m.heads, mask % m.heads};
   if (m.batch == 1) place.batch = r / shared_heads;

@@ -17,6 +17,10 @@ namespace attn::hopper {
 __device__ __forceinline__ std::uint32_t quadrant(std::uint32_t key, int group, int block) {
   return (key >> (kKeyTileBits + 2 * (2 * group + block))) & 3U;
 }
+/// Its bits in a key.
+__device__ __forceinline__ constexpr std::uint32_t quadrant_mask(int group, int block) {
+  return 3U << (kKeyTileBits + 2 * (2 * group + block));
+}
 __device__ __forceinline__ std::int32_t key_tile(std::uint32_t key) {
   return static_cast<std::int32_t>(key & ((1U << kKeyTileBits) - 1));
 }
@@ -24,6 +28,10 @@ __device__ __forceinline__ std::int32_t key_tile(std::uint32_t key) {
 /// 1 when the strip of query block `group` is stored, else 0 (params.hpp).
 __device__ __forceinline__ std::uint32_t is_stored(std::uint32_t key, int group) {
   return (quadrant(key, group, 0) | quadrant(key, group, 1)) >> 1;
+}
+/// Those of all query blocks, that of block g at bit 4 g.
+__device__ __forceinline__ std::uint32_t stored_strips(std::uint32_t key) {
+  return (key >> (kKeyTileBits + 1) | key >> (kKeyTileBits + 3)) & 0x111U;
 }
 
 /// A source is made and called by all 32 lanes of the loading warp, which must all get the same
