@@ -18,12 +18,18 @@
 
 namespace attn::hopper {
 
-/// What one warp gathers, its loads many at a time.
+/// What one warp gathers: pieces of a few rows, row by row into shared memory and as one copy out
+/// of it, several under way at a time.
 template <class Config>
 class GatherAhead {
  public:
   __device__ explicit GatherAhead(const ForwardParams& p)
-      : p_(p), lane_(static_cast<std::int32_t>(threadIdx.x % 32)) {}
+      : p_(p), lane_(static_cast<std::int32_t>(threadIdx.x % 32)) {
+    extern __shared__ std::uint8_t dynamic_shared[];
+    auto& shared = *reinterpret_cast<SharedStorage<Config>*>(
+        dynamic_shared + (1024 - shared_address(dynamic_shared) % 1024) % 1024);
+    ring_ = shared.q[0] + threadIdx.x / 32 * kRing * kPieceElements;
+  }
 
   /// All threads of the CTA, before anything else of theirs.
   __device__ void run() {
@@ -35,36 +41,37 @@ class GatherAhead {
     const std::uint32_t mine = static_cast<std::int32_t>(began) < p_.gather.ctas
                                    ? all
                                    : min(all, chunks_of_unit() * p_.gather.first_units);
-    if (now >= all) return;
     Source source;
-    Target target;
-    uint4 data[2][kDeep];
-    find(now, source, target);
-    load(source, 0, data[0]);
-    // Loads are always under way: the next rows are asked for before these are stored, the next
-    // chunk is drawn before this one is copied, and this one published with loads of the next.
-    std::uint32_t* copied = nullptr;
+    Target target{}, before{};
+    if (now < all) find(now, source, target);
+    // The next chunk is drawn before this one is copied, and its rows are looked up while the last
+    // pieces of this one are on their way.
     while (now < all) {
       const std::uint32_t drawn = now < mine ? draw() : all;
-      Target next = target;
+      const Target here = target;
+      Source next = source;
 #pragma unroll
-      for (int round = 0; round < kRounds; ++round) {
-        if (round + 1 < kRounds) {
-          load(source, round + 1, data[(round + 1) % 2]);
-        } else {
+      for (int piece = 0; piece < kPieces; ++piece) {
+        load(source, piece);
+        store(piece < kAhead ? before : here, (piece + kPieces - kAhead) % kPieces);
+        if (piece == kAhead + kLater - 1) publish<kLater>(before.done);
+        if (piece == kPieces / 2) {
           now = spread(drawn);
-          if (now < all) {
-            find(now, source, next);
-            load(source, 0, data[0]);
-          }
+          if (now < all) find(now, next, target);
         }
-        if (round == 0 && copied != nullptr) publish(copied);
-        store(target, round, data[round % 2]);
       }
-      copied = target.done;
-      target = next;
+      before = here;
+      source = next;
     }
-    publish(copied);
+#pragma unroll
+    for (int piece = kPieces - kAhead; piece < kPieces; ++piece) {
+      ptx::commit_copies();
+      store(before, piece);
+    }
+    publish<0>(before.done);
+    // What follows is loaded to where the pieces were.
+    cuda::ptx::fence_proxy_async(cuda::ptx::space_shared);
+    __syncthreads();
   }
 
   /// Whether the rows that a head of queries needs lie there; all lanes of a warp ask, even ones
@@ -82,10 +89,14 @@ class GatherAhead {
  private:
   static constexpr int kLanes = Config::kHeadDim / 8;  ///< that share a row
   static constexpr int kRows = 32 / kLanes;            ///< of one load
-  static constexpr int kDeep = 8;                      ///< loads of one round
-  static constexpr int kRounds = 4;                    ///< of a chunk; two are in flight
-  static_assert(kRounds % 2 == 0, "the first round of a chunk follows the last one of another");
-  static constexpr int kChunkRows = kRows * kDeep * kRounds;
+  static constexpr int kDeep = 4;                      ///< loads of a piece
+  static constexpr int kPieces = 8;                    ///< of a chunk
+  static constexpr int kAhead = 4;                     ///< pieces on their way from global memory
+  static constexpr int kRing = 6;                      ///< and on their way there
+  static constexpr int kLater = 2;  ///< pieces behind a chunk with which it is published
+  static constexpr int kPieceRows = kRows * kDeep;
+  static constexpr int kPieceElements = kPieceRows * Config::kHeadDim;
+  static constexpr int kChunkRows = kPieceRows * kPieces;
   static constexpr int kLookUps = kChunkRows / 32;
 
   /// A chunk: where its rows come from, those of places l, l + 32, ... in lane l, and where to.
@@ -97,7 +108,7 @@ class GatherAhead {
   struct Target {
     std::uint16_t* rows;
     std::int32_t count;
-    std::uint32_t* done;
+    std::uint32_t* done;  ///< null: there is no such chunk
   };
 
   static __device__ std::uint32_t chunks_of(std::int32_t rows) {
@@ -155,40 +166,63 @@ class GatherAhead {
     }
   }
 
-  __device__ void load(const Source& source, int round, uint4 (&data)[kDeep]) const {
+  /// Asks for the rows of a piece, once the piece whose place they take has been read.
+  __device__ void load(const Source& source, int piece) {
+    if (lane_ == 0)
+      cuda::ptx::cp_async_bulk_wait_group_read(cuda::ptx::n32_t<kRing - kAhead - 1>());
+    __syncwarp();
 #pragma unroll
     for (int i = 0; i < kDeep; ++i) {
-      const int place = (round * kDeep + i) * kRows;  // in the chunk, of the first lanes
+      const int place = piece * kPieceRows + i * kRows;  // in the chunk, of the first lanes
       const std::int64_t row =
           __shfl_sync(0xFFFFFFFFU, source.rows[place / 32], place % 32 + lane_ / kLanes);
-      data[i] = ptx::load_once(source.head + row * source.row_stride + column(), policy_);
+      ptx::copy_16_bytes(ring_ + into_ * kPieceElements +
+                             (i * kRows + lane_ / kLanes) * Config::kHeadDim + column(),
+                         source.head + row * source.row_stride + column(), policy_);
     }
+    ptx::commit_copies();
+    into_ = into_ + 1 == kRing ? 0 : into_ + 1;
   }
-  __device__ void store(const Target& target, int round, const uint4 (&data)[kDeep]) const {
-#pragma unroll
-    for (int i = 0; i < kDeep; ++i) {
-      const int place = (round * kDeep + i) * kRows + lane_ / kLanes;
-      if (place < target.count) {
-        *reinterpret_cast<uint4*>(target.rows + place * Config::kHeadDim + column()) = data[i];
+
+  /// Sends the piece that was asked for kAhead pieces ago to its place.
+  __device__ void store(const Target& target, int piece) {
+    ptx::wait_for_copies<kAhead>();
+    cuda::ptx::fence_proxy_async(cuda::ptx::space_shared);
+    __syncwarp();
+    if (lane_ == 0) {
+      const std::int32_t rows = min(kPieceRows, target.count - piece * kPieceRows);
+      if (target.done != nullptr && rows > 0) {
+        cuda::ptx::cp_async_bulk(
+            cuda::ptx::space_global, cuda::ptx::space_shared, target.rows + piece * kPieceElements,
+            ring_ + out_ * kPieceElements, static_cast<std::uint32_t>(rows * Config::kHeadDim * 2));
       }
+      cuda::ptx::cp_async_bulk_commit_group();
     }
+    if (target.done != nullptr) out_ = out_ + 1 == kRing ? 0 : out_ + 1;
   }
   __device__ std::int32_t column() const {
     return lane_ % kLanes * 8;
   }
 
-  /// The stores of this warp are ordinary accesses and will be read by TMA: a proxy fence stands on
-  /// both ends of the way from here to there.
+  /// All but the latest kGroups pieces have been written by the bulk engine and will be read by
+  /// TMA: a proxy fence stands on both ends of the way from here to there.
+  template <int kGroups>
   __device__ void publish(std::uint32_t* done) const {
-    __syncwarp();
-    if (lane_ == 0) {
-      cuda::ptx::fence_proxy_async(cuda::ptx::space_global);
-      ptx::add_release(done, 1);
-    }
+    if (lane_ != 0 || done == nullptr) return;
+    cuda::ptx::cp_async_bulk_wait_group(cuda::ptx::n32_t<kGroups>());
+    cuda::ptx::fence_proxy_async(cuda::ptx::space_global);
+    ptx::add_release(done, 1);
   }
+
+  static_assert(Config::kThreads / 32 * kRing * kPieceElements * 2 <=
+                    offsetof(SharedStorage<Config>, words),
+                "the rings of all warps lie where Q, K and V will be");
 
   const ForwardParams& p_;
   const std::int32_t lane_;
+  std::uint16_t* ring_;    ///< where Q, K and V will be, a part for each warp
+  std::int32_t into_ = 0;  ///< the place in the ring of the next piece
+  std::int32_t out_ = 0;   ///< and of the next to be sent
   const std::uint64_t policy_ = ptx::evict_first_policy();
 };
 

@@ -87,6 +87,23 @@ __device__ __forceinline__ void load_matrix_x4(std::uint32_t address, std::uint3
                : "memory");
 }
 
+/// 16 bytes on their way to shared memory, in this thread's open group of copies.
+__device__ __forceinline__ void copy_16_bytes(void* destination, const void* source,
+                                              std::uint64_t policy) {
+  asm volatile("cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2;" ::"r"(
+                   static_cast<std::uint32_t>(__cvta_generic_to_shared(destination))),
+               "l"(source), "l"(policy)
+               : "memory");
+}
+__device__ __forceinline__ void commit_copies() {
+  asm volatile("cp.async.commit_group;" ::: "memory");
+}
+/// Waits for all groups but the last kPending.
+template <int kPending>
+__device__ __forceinline__ void wait_for_copies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
+
 /// A word that another CTA released, and everything that CTA did before.
 __device__ __forceinline__ std::uint32_t load_acquire(const std::uint32_t* word) {
   std::uint32_t value;
@@ -132,14 +149,6 @@ __device__ __forceinline__ std::uint64_t evict_first_policy() {
   std::uint64_t policy;
   asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
   return policy;
-}
-/// 16 bytes that nobody will read again.
-__device__ __forceinline__ uint4 load_once(const void* source, std::uint64_t policy) {
-  uint4 v;
-  asm volatile("ld.global.nc.L1::no_allocate.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%4], %5;"
-               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
-               : "l"(source), "l"(policy));
-  return v;
 }
 
 // --- wgmma ---------------------------------------------------------------------------------------
