@@ -32,7 +32,8 @@ constexpr std::int64_t kEntriesOfLikeRows = 4;
 constexpr std::int32_t kBundles[] = {64, 16, 4};
 constexpr int kBundleRounds = 2;
 constexpr double kLastSmoothing = 2;  // while rows are exchanged
-constexpr int kPartRounds = 8;        // of exchanges within tiles
+constexpr int kPartRounds = 8;        // of exchanges within tiles, at least
+constexpr int kMostPartRounds = 32;   // ... and as many as rounds, at most
 
 // Work, in entries read: weighing a move looks at 16 prices for a pin.
 constexpr std::int64_t kWorkPerPin = 8;
@@ -171,9 +172,10 @@ class Refiner {
       }
     });
     has_like_rows_ = kEntriesOfLikeRows * all_pins < 2 * mask_.nnz();
-    const std::int64_t round = kTurnsPerRound * turn + exchange;
-    const std::int64_t once = (has_like_rows_ ? bundles_work_ : 0) +
-                              (objective_.has_parts() ? kPartRounds * exchange : 0);
+    const bool parts = objective_.has_parts();
+    const std::int64_t round = kTurnsPerRound * turn + (parts ? 2 : 1) * exchange;
+    const std::int64_t once =
+        (has_like_rows_ ? bundles_work_ : 0) + (parts ? kPartRounds * exchange : 0);
     const std::int64_t left = std::max<std::int64_t>(options_.work_limit - work_ - once, 0);
     return static_cast<int>(
         std::min<std::int64_t>(options_.rounds, left / std::max<std::int64_t>(round, 1)));
@@ -283,7 +285,7 @@ class Refiner {
   }
 
   /// Rows and columns change places within their tiles, so that few parts hold any entry.
-  [[nodiscard]] Ordering arranged(const Ordering& found) {
+  [[nodiscard]] Ordering arranged(const Ordering& found, int rounds) {
     Objective parts = objective_;
     parts.tile = objective_.part;
     parts.part = {0, 0};
@@ -293,15 +295,14 @@ class Refiner {
     within.family_ = {objective_.tile.rows / parts.tile.rows,
                       objective_.tile.cols / parts.tile.cols};
     within.smoothing_ = within.first_smoothing();
-    for (int round = 0; round < kPartRounds && !stopped(); ++round) {
-      within.exchange_turn(round, kPartRounds);
-    }
+    for (int round = 0; round < rounds && !stopped(); ++round) within.exchange_turn(round, rounds);
     work_ += within.work_;
     return found.then(within.order());
   }
 
   void keep_if_better(Refined& result) {
-    Ordering found = objective_.has_parts() ? arranged(order()) : order();
+    const int rounds = std::clamp(result.rounds, kPartRounds, kMostPartRounds);
+    Ordering found = objective_.has_parts() ? arranged(order(), rounds) : order();
     const double value = evaluate(objective_, mask_, found);
     if (value >= result.before) return;
     result.ordering = std::move(found);

@@ -40,6 +40,7 @@ constexpr std::size_t kRefined = 3;  // starts that get a short search
 constexpr double kHopeless = 1.5;    // times the best start
 constexpr int kTrialRounds = 2;
 constexpr int kMostRounds = 40;
+constexpr double kWorthSearching = 0.995;  // less gain than this ends the search
 
 /// Whether at least three quarters of the steps from place to place go down.
 bool descends(const Permutation& side) {
@@ -356,9 +357,14 @@ class Auto {
       work_of_round =
           kSearchCost * static_cast<double>(refined->work) / std::max(refined->rounds, 1);
     }
-    if (work_of_round == 0 || near_the_bound()) return;
-    const int rounds = static_cast<int>(std::min<double>(kMostRounds, left_ / work_of_round));
-    if (rounds > kTrialRounds) search_from(best_start, rounds, left_);
+    if (work_of_round == 0) return;
+    // A search begins smoothed, so that it finds more from where another has come to.
+    for (std::size_t from = best_start; !near_the_bound(); from = found_.size() - 1) {
+      const int rounds = static_cast<int>(std::min<double>(kMostRounds, left_ / work_of_round));
+      if (rounds <= kTrialRounds) return;
+      const std::optional<Refined> refined = search_from(from, rounds, left_);
+      if (!refined || refined->after > kWorthSearching * refined->before) return;
+    }
   }
 
   /// Nothing when there was no time or work left for it.
