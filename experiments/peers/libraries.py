@@ -111,6 +111,45 @@ class Flex:
             kernel_options=self.options)
 
 
+def band_of(mask):
+    """How many keys before and after its own each query sees, where that is all that the mask says."""
+    n = mask.shape[0]
+    if mask.shape[1] != n or not mask[0, 0] or not mask[-1, -1]:
+        return None
+    before, after = int(mask[-1].sum()) - 1, int(mask[0].sum()) - 1
+    places = torch.arange(n, dtype=torch.int32, device=mask.device)
+    ahead = places - places[:, None]
+    return (before, after) if torch.equal(mask, (ahead >= -before) & (ahead <= after)) else None
+
+
+class FlashAttention:
+    """flash-attn-4 by itself, for dense masks, causal ones and windows, which it computes from bounds."""
+
+    name = "flash-attn-4"
+    trains = True
+
+    def prepare(self, mask, q, k, v, scale):
+        try:
+            from flash_attn.cute import flash_attn_func
+        except ImportError as error:
+            raise Absent(str(error)) from error
+        band = band_of(mask)
+        if not band:
+            raise Unfit("neither dense nor causal nor a window")
+        open_ended = mask.shape[0] - 1
+        causal = band == (open_ended, 0)
+        window = (None, None) if causal else tuple(
+            None if reach == open_ended else reach for reach in band)
+
+        def call(q, k, v):
+            rows_first = [t.transpose(1, 2) for t in (q, k, v)]
+            o, *_ = flash_attn_func(*rows_first, softmax_scale=scale, causal=causal,
+                                    window_size=window)
+            return o.transpose(1, 2)
+
+        return call
+
+
 class FlashInfer:
     """FlashInfer's block-sparse wrapper with the mask inside its blocks of 128 × 128."""
 
@@ -173,6 +212,7 @@ def all_peers():
         Flex("flex-tuned", 128, mode=tuned),
         Flex("flex-tuned-64", 64, mode=tuned),
         Flex("flex-flash", 128, options={"BACKEND": "FLASH"}, needs="flash_attn.cute"),
+        FlashAttention(),
         FlashInfer(),
         Binflash(),
     ]

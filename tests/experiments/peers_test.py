@@ -20,7 +20,7 @@ except ImportError as error:
 
 import peers  # noqa: E402
 from fp64 import Oracle  # noqa: E402
-from libraries import Sdpa  # noqa: E402
+from libraries import Sdpa, band_of  # noqa: E402
 
 torch.set_grad_enabled(False)
 B, H, H_KV, N_Q, N_K, D = 2, 4, 2, 150, 130, 16
@@ -81,6 +81,18 @@ class Fp64(unittest.TestCase):
             parts = Oracle(self.mask, q, k, v, SCALE, 3, d_o).gradients["dk"].exact
         for at, whole in self.oracle.gradients["dk"].exact.items():
             torch.testing.assert_close(parts[at], whole, rtol=0, atol=1e-13)
+
+
+class Bands(unittest.TestCase):
+    def test_masks_that_are_a_band(self):
+        full = torch.ones(5, 5, dtype=torch.bool)
+        self.assertEqual(band_of(full), (4, 4))
+        self.assertEqual(band_of(full.tril()), (4, 0))
+        self.assertEqual(band_of(full.tril(1).triu(-2)), (2, 1))
+        holed = full.tril(1).triu(-2)
+        holed[3, 2] = False
+        for mask in (holed, full[:, :4], full.tril(-1)):
+            self.assertIsNone(band_of(mask))
 
 
 class Rounds:
