@@ -211,7 +211,8 @@ def begun_record(source, peer):
     """The record of `source` under the peer's name, its results still those of `source`."""
     record = copy.deepcopy(source)
     record["problem"]["backend"] = peer.name
-    record["walk"] = None
+    record.update(walk=None, best_path="natural", permuted_call_ms=None, saved_ms=None,
+                  break_even_calls=None)
     later = ("kernel_tile", "gradients", "cost_model", "budget", "scale")  # left out of a key if empty
     record["key"] = " ".join(f"{name}={value}" for name, value in record["problem"].items()
                              if value not in ("", None) or name not in later)
@@ -238,6 +239,11 @@ class Verification:
         self.nmse[name] = max(self.nmse[name], nmse)
         if wrong and not self.mismatch:
             self.mismatch = f"{name if name == 'o' else 'd' + name[1:].upper()} {wrong}"
+
+    @staticmethod
+    def none():
+        return {"scope": "none", "rows": 0, "rows_total": 0, "max_error": 0.0, "tolerance": 0.0,
+                "max_lse_error": 0.0, "nmse": 0.0, "mismatch": ""}
 
     def fields(self, q):
         oracle = self.oracle
@@ -286,8 +292,7 @@ def record_of(source, peer, tensors, masks, oracle, clock):
             verification.check(name, tensor)
 
     wrong = verification.mismatch
-    record.update(status="mismatch" if wrong else "ok", error=wrong, best_path="natural",
-                  permuted_call_ms=None, saved_ms=None, break_even_calls=None)
+    record.update(status="mismatch" if wrong else "ok", error=wrong)
     record["verification"], record["gradients"] = verification.fields(tensors[0])
     times = dict.fromkeys(record["ms"])
     times.update(ordering=record["ms"]["ordering"], build_natural=timing([0.0]),
@@ -326,7 +331,7 @@ def tensors_of(record):
 def failed(source, peer, error):
     record = begun_record(source, peer)
     record.update(status="failed", error=" ".join(str(error).split())[:300], ms=None,
-                  gradients=None)
+                  verification=Verification.none(), gradients=None)
     return record
 
 

@@ -154,6 +154,12 @@ class Records(unittest.TestCase):
             self.assertEqual((record["status"], record["ms"]), ("mismatch", None))
             self.assertIn("o differs from fp64 by 0.5", record["error"])
 
+    def test_what_fails_has_nothing_of_our_own_record(self):
+        record = peers.failed(source("bwd") | {"permuted_call_ms": 3.0}, Library(), ValueError("no"))
+        self.assertEqual((record["status"], record["error"]), ("failed", "no"))
+        self.assertIsNone(record["permuted_call_ms"])
+        self.assertEqual(record["verification"]["rows"], 0)
+
     def test_sdpa_with_a_mask(self):
         mask, tensors = problem(2)
         tensors = [t.float() for t in tensors]
