@@ -94,7 +94,9 @@ PEERS = [
     ("Flex 64", "flex-64"),
     ("Flex tuned", "flex-tuned"),
     ("Flex tuned 64", "flex-tuned-64"),
-    ("FLASH", "flex-flash"),
+    ("Flex by FLASH", "flex-flash"),
+    ("FA4", "flash-attn-4"),
+    ("FlashInfer", "flashinfer"),
     ("SDPA + mask", "torch-sdpa"),
 ]
 # Of the geometric means over the masks as they come, and of the worst of them.
