@@ -154,7 +154,6 @@ class BackwardComputer {
     while (find(kNoLimit)) {
       start_scores();
       start_slopes();
-      ptx::wgmma_wait<1>();
       run_steps();
     }
   }
@@ -169,13 +168,23 @@ class BackwardComputer {
                                                    shared_.b2[stream_.slot()]);
   }
 
-  /// Runs the step whose scores are in flight and those that follow it closely.
+  /// Goes on to the next step that can come before the one at the stream's position is given back:
+  /// less than a whole round of the ring later.
+  __device__ __forceinline__ bool find_next() {
+    const std::uint32_t limit = stream_.position + Config::kStages;
+    ++stream_.position;
+    return find(limit);
+  }
+
+  /// Runs the step whose products are in flight and those that follow it closely.
   __device__ __forceinline__ void run_steps() {
     for (;;) {
       const std::uint32_t now = stream_.slot();
-      const std::uint32_t round = stream_.position + Config::kStages;
       const bool masked = (stream_.flags & kMasked) != 0;
       const std::uint32_t word = word_;
+      bool more = false;  // the next step has been found
+      if constexpr (Config::kDeepRing) more = find_next();
+      ptx::wgmma_wait<1>();
       ptx::pin(s_);
       if (masked) {
         weigh<true>(now, word);
@@ -185,10 +194,9 @@ class BackwardComputer {
       if constexpr (kKeys) {
         pack_left<Element>(left_, s_);
         multiply_sum<Element>(sum2_, left_, shared_.b2[now]);
-        ptx::wgmma_wait<1>();
-      } else {
-        ptx::wgmma_wait<0>();
       }
+      if constexpr (!Config::kDeepRing) more = find_next();
+      ptx::wgmma_wait<kKeys ? 1 : 0>();
       ptx::pin(d_);
       differentiate(masked, now, word);
       if constexpr (kKeys) {
@@ -197,9 +205,7 @@ class BackwardComputer {
         ptx::pin(left_);
       }
       pack_left<Element>(left_, d_);
-      // A step a whole round of the ring later cannot come before this one is given back.
-      ++stream_.position;
-      if (!find(round)) {
+      if (!more) {
         multiply_sum<Element>(sum1_, left_, shared_.b1[now]);
         ptx::wgmma_wait<0>();
         ptx::pin(sum1_);
@@ -214,7 +220,6 @@ class BackwardComputer {
       stream_.release(now);
       // Behind the sum, not with it: else ptxas runs out of registers (C7512).
       start_slopes();
-      ptx::wgmma_wait<1>();
     }
   }
 

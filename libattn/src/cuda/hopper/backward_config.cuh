@@ -54,6 +54,8 @@ struct BackwardShape {
   static constexpr int kHeadDim = kDim;
   static constexpr int kGroups = kBackwardRows / kQuadrant;
   static constexpr int kStages = kRing;
+  /// Whether a step has been loaded by the time that the products of the one before are issued.
+  static constexpr bool kDeepRing = kRing > 3;
   static constexpr int kThreads = 128 * (kGroups + 1);
 
   // 504 registers a lane of four warps: the kernel is compiled for 168 a thread, and together no

@@ -31,18 +31,16 @@ class OnePassComputer {
     for (std::uint32_t item = 0;; ++item) {
       look();
       if ((flags_ & kStepEnd) != 0) break;
-      wait(shared_.k_full, item % 2);
+      side_ = item % 2;
+      wait_for(shared_.k_full, side_);
 #pragma unroll
       for (int i = 0; i < kColumns; ++i) dk_[i] = dv_[i] = 0;
       if ((flags_ & kStepRuns) != 0) {
-        load_keys(k_, shared_.k);
+        load_keys(k_, shared_.keys[side_]);
         start_scores(x);
-        wait(shared_.v_full, item % 2);
-        load_keys(v_, shared_.v);
-        start_slopes(y);
         for (bool more = step<true>(x, y); more;) more = step<false>(x, y);
       } else {
-        wait(shared_.v_full, item % 2);
+        wait_for(shared_.v_full, side_);
         give_back(shared_.v_empty);
         release(position_ % Config::kStages);
         ++position_;
@@ -60,6 +58,14 @@ class OnePassComputer {
   /// Asked for each time, because registers are scarce.
   static __device__ __forceinline__ int thread() {
     return static_cast<int>(threadIdx.x % 128);
+  }
+
+  static __device__ __forceinline__ void wait_for(std::uint64_t& barrier, std::uint32_t parity) {
+    if constexpr (Config::kVotes) {
+      wait_warp(barrier, parity);
+    } else {
+      wait(barrier, parity);
+    }
   }
 
   using Element = typename Config::Element;
@@ -81,7 +87,7 @@ class OnePassComputer {
   /// the compiler that branches are uniform.
   __device__ __forceinline__ void look() {
     const std::uint32_t slot = position_ % Config::kStages;
-    wait(shared_.step_full[slot], position_ / Config::kStages % 2);
+    wait_for(shared_.step_full[slot], position_ / Config::kStages % 2);
     StepRecord record{};
     if (thread() % 32 == 0) record = shared_.step[slot];
     flags_ = __shfl_sync(0xFFFFFFFFU, record.flags, 0);
@@ -118,15 +124,15 @@ class OnePassComputer {
   /// Of the step at position_, whose record has been read.
   __device__ __forceinline__ void start_scores(float (&s)[32]) {
     multiply_scores<Element, kSteps, Config::kKeysInRegisters>(
-        s, k_, shared_.k[group_], shared_.q[position_ % Config::kStages]);
+        s, k_, shared_.keys[side_][group_], shared_.q[position_ % Config::kStages]);
   }
   __device__ __forceinline__ void start_slopes(float (&d)[32]) {
     multiply_scores<Element, kSteps, Config::kKeysInRegisters>(
-        d, v_, shared_.v[group_], shared_.d_o[position_ % Config::kStages]);
+        d, v_, shared_.keys[side_ ^ 1][group_], shared_.d_o[position_ % Config::kStages]);
   }
 
-  /// The step at position_, whose St is in flight to x and dPt to y. Leaves with those of the next
-  /// in flight; or, behind the last of an item, false and nothing in flight.
+  /// The step at position_, whose St is in flight to x and, but for the first of an item, dPt to y.
+  /// Leaves with those of the next in flight; or, behind the last, false and nothing in flight.
   template <bool kFirst>
   __device__ __forceinline__ bool step(float (&x)[32], float (&y)[32]) {
     const std::uint32_t slot = position_ % Config::kStages;
@@ -134,22 +140,33 @@ class OnePassComputer {
     const bool last = (flags_ & kStepLast) != 0;
     float(&dq)[kDq] = dq_of(x);
 
-    ptx::wgmma_wait<1>();
+    ptx::wgmma_wait<kFirst ? 0 : 1>();
     ptx::pin(x);
     if (masked) {
       weigh<true>(x, slot);
     } else {
       weigh<false>(x, slot);
     }
+    if constexpr (kFirst) {
+      // V comes last of an item's tiles.
+      wait_for(shared_.v_full, side_);
+      load_keys(v_, shared_.keys[side_ ^ 1]);
+      start_slopes(y);
+    }
     pack_left<Element>(left_, x);
     multiply_sum<Element>(dv_, left_, shared_.d_o[slot]);
+    const std::uint32_t word = word_;
+    ++position_;
+    if constexpr (Config::kDeepRing) {
+      if (!last) look();
+    }
     ptx::wgmma_wait<1>();
     ptx::pin(y);
     if (last) give_back(shared_.v_empty);
     if (masked) {
-      differentiate<true>(y, x, slot);
+      differentiate<true>(y, x, slot, word);
     } else {
-      differentiate<false>(y, x, slot);
+      differentiate<false>(y, x, slot, word);
     }
     if constexpr (kFirst) {
       ptx::wgmma_wait<0>();
@@ -171,10 +188,9 @@ class OnePassComputer {
     // Says both that this dS stands and that this warpgroup is through with the one before.
     give_back(shared_.ds_full);
     ++steps_;
-    ++position_;
     if constexpr (!kFirst) hand_over(steps_ - 2, [&] { store_dq(dq); });
     if (!last) {
-      look();
+      if constexpr (!Config::kDeepRing) look();
       start_scores(x);
       ptx::wgmma_wait<1>();
       ptx::pin(dk_);
@@ -197,13 +213,13 @@ class OnePassComputer {
   /// dq = this warpgroup's half of the columns of dS K, over all 128 keys, of the step before the
   /// steps_-th, as one group.
   __device__ __forceinline__ void start_dq(float (&dq)[kDq]) {
-    wait(shared_.ds_full, (steps_ + 1) % 2);
+    wait_for(shared_.ds_full, (steps_ + 1) % 2);
     const std::uint64_t left =
         ptx::matrix_descriptor(shared_address(shared_.ds[(steps_ + 1) % 2]), 16);
     // 64 columns are a panel; 32 are half of one.
     const int column = group_ * Config::kDqColumns;
     const std::uint64_t right = ptx::matrix_descriptor(
-        shared_address(shared_.k[0]) +
+        shared_address(shared_.keys[side_][0]) +
             static_cast<std::uint32_t>(column / kPanel * kQuadrant * 128 + column % kPanel * 2),
         16);
     ptx::pin(dq);
@@ -242,14 +258,14 @@ class OnePassComputer {
   /// Fills this warpgroup's half of the place that the adding threads empty, for the n-th time.
   template <class Fill>
   __device__ __forceinline__ void hand_over(std::uint32_t n, Fill fill) {
-    wait(shared_.dq_empty, n % 2 ^ 1);
+    wait_for(shared_.dq_empty, n % 2 ^ 1);
     fill();
     cuda::ptx::fence_proxy_async(cuda::ptx::space_shared);
     give_back(shared_.dq_full[n % 2]);
   }
 
-  [[nodiscard]] __device__ __forceinline__ bool allowed(int i) const {
-    return (word_ >> transposed_bit(i) & 1U) != 0;
+  static __device__ __forceinline__ bool allowed(std::uint32_t word, int i) {
+    return (word >> transposed_bit(i) & 1U) != 0;
   }
 
   /// s becomes Pt; what is masked becomes 0, whatever it was.
@@ -261,7 +277,7 @@ class OnePassComputer {
 #pragma unroll
       for (int i = 4 * j; i < 4 * j + 4; ++i) {
         s[i] = ptx::exp2_approx(fmaf(s[i], scale_log2_, -(i % 2 == 0 ? lse.x : lse.y)));
-        if (kMaskedStep && !allowed(i)) s[i] = 0;
+        if (kMaskedStep && !allowed(word_, i)) s[i] = 0;
       }
     }
   }
@@ -269,14 +285,14 @@ class OnePassComputer {
   /// d becomes dSt / scale.
   template <bool kMaskedStep>
   __device__ __forceinline__ void differentiate(float (&d)[32], const float (&weights)[32],
-                                                std::uint32_t slot) {
+                                                std::uint32_t slot, std::uint32_t word) {
 #pragma unroll
     for (int j = 0; j < 8; ++j) {
       const float2 delta = column_pair(shared_.delta[slot], j, thread());
 #pragma unroll
       for (int i = 4 * j; i < 4 * j + 4; ++i) {
         d[i] = weights[i] * (d[i] - (i % 2 == 0 ? delta.x : delta.y));
-        if (kMaskedStep && !allowed(i)) d[i] = 0;
+        if (kMaskedStep && !allowed(word, i)) d[i] = 0;
       }
     }
   }
@@ -317,6 +333,7 @@ class OnePassComputer {
   const BackwardParams& p_;
   OnePassStorage<Config>& shared_;
   int group_;
+  std::uint32_t side_ = 0;  ///< place of the item's K; V is at the other
   float scale_log2_;
   std::uint32_t position_ = 0;  ///< of the step looked at: slot and parity follow from it
   std::uint32_t steps_ = 0;     ///< that have been run

@@ -33,6 +33,9 @@ struct OnePassConfig : BackwardShape<T, kDim, kRing> {
   /// At head_dim 128 the sums leave no room for K and V in registers.
   static constexpr bool kKeysInRegisters = kDim == 64;
 
+  /// Whether waits end with a vote (wait_warp): at head_dim 64 votes cost more than they save.
+  static constexpr bool kVotes = kDim == 128;
+
   /// Places for the turns of steps: one may be loaded kStages + 2 steps after the one whose dQ is
   /// being added, and two stand behind the last.
   static constexpr std::uint32_t kDqTurns = 16;
@@ -63,8 +66,9 @@ template <class Config>
 struct OnePassStorage {
   using Tile = std::uint16_t[Config::kTileElements];
 
-  alignas(1024) Tile k[Config::kGroups];
-  alignas(1024) Tile v[Config::kGroups];
+  /// K of item n is at n % 2 and V at the other: K of the next one comes where this V has been,
+  /// which is done with first.
+  alignas(1024) Tile keys[2][Config::kGroups];
   alignas(1024) Tile q[Config::kStages];
   alignas(1024) Tile d_o[Config::kStages];
   /// dS of two steps as rows of keys, [128][64], swizzled; at the end of an item the place where dK

@@ -61,8 +61,8 @@ class OnePassLoader {
       steps_ = left_;
       if (left_ == 0) {
         arrive(shared_.wanted);
-        load_v(item, n);
         load_k(item, n);
+        load_v(item, n);
         post(kStepLast);
         continue;
       }
@@ -97,14 +97,16 @@ class OnePassLoader {
                 item.batch);
     }
   }
+  /// Behind the K before, at its place, and once its item's description is read.
   __device__ void load_v(const BackwardItemInfo& item, std::uint32_t n) {
-    wait(shared_.v_empty, n % 2 ^ 1);
-    load_keys(p_.v_map, shared_.v, shared_.v_full, item);
-  }
-  __device__ void load_k(const BackwardItemInfo& item, std::uint32_t n) {
     wait(shared_.k_empty, n % 2 ^ 1);
     shared_.item = item;
-    load_keys(p_.k_map, shared_.k, shared_.k_full, item);
+    load_keys(p_.v_map, shared_.keys[n % 2 ^ 1], shared_.v_full, item);
+  }
+  /// Behind the V before, at its place.
+  __device__ void load_k(const BackwardItemInfo& item, std::uint32_t n) {
+    wait(shared_.v_empty, n % 2 ^ 1);
+    load_keys(p_.k_map, shared_.keys[n % 2], shared_.k_full, item);
   }
 
   __device__ void walk_column(const BackwardItemInfo& item, std::int32_t head, std::uint32_t n) {
@@ -153,8 +155,8 @@ class OnePassLoader {
       turn_.advance();
       // The first two steps come while the item before still holds its keys.
       const std::int32_t at = steps_ - left_;
-      if (at == 1) load_v(item, n);
-      if (at == min(steps_, 2)) load_k(item, n);
+      if (at == 1) load_k(item, n);
+      if (at == min(steps_, 2)) load_v(item, n);
     }
     if (left_ == 0) drawn_ = false;
   }

@@ -89,6 +89,13 @@ __device__ __forceinline__ void wait(std::uint64_t& barrier, std::uint32_t parit
   }
 }
 
+/// The same by all lanes of a warp. The vote tells ptxas that they go on together; else it checks
+/// for that in front of each shuffle and barrier to come.
+__device__ __forceinline__ void wait_warp(std::uint64_t& barrier, std::uint32_t parity) {
+  while (!__all_sync(0xFFFFFFFFU, cuda::ptx::mbarrier_try_wait_parity(&barrier, parity))) {
+  }
+}
+
 __device__ __forceinline__ void arrive(std::uint64_t& barrier) {
   cuda::ptx::mbarrier_arrive(&barrier);
 }
