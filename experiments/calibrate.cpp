@@ -85,18 +85,16 @@ double cpu_seconds() {
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
-/// The shortest run of rows that the backend loads where they lie, 1 where it copies every row of
-/// an order.
+/// 64 where the backend loads so many rows in progression where they lie, else 1. Shorter runs are
+/// loaded by more boxes, which save less than the moves cost.
 std::int64_t box_of(const attn::Backend& backend) {
-  constexpr std::int32_t kRows = 1024;
-  for (std::int32_t run = 2; run <= 64; run *= 2) {
-    std::vector<std::int32_t> order;  // the runs of rising rows from the last to the first
-    for (std::int32_t begin = kRows - run; begin >= 0; begin -= run) {
-      for (std::int32_t i = 0; i < run; ++i) order.push_back(begin + i);
-    }
-    if (backend.rows_copied(order) < kRows) return run;
+  constexpr std::int32_t kBox = 64;
+  constexpr std::int32_t kRows = 16 * kBox;
+  std::vector<std::int32_t> order;  // boxes of rising rows from the last to the first
+  for (std::int32_t begin = kRows - kBox; begin >= 0; begin -= kBox) {
+    for (std::int32_t i = 0; i < kBox; ++i) order.push_back(begin + i);
   }
-  return 1;
+  return backend.rows_copied(order) < kRows ? kBox : 1;
 }
 
 /// One mask, ready to run in its own order and, where asked for, through a random one.
