@@ -30,6 +30,10 @@ struct ForwardConfig {
   /// The loading warp tells where the rows of an item stand. Else the warpgroups look it up, for
   /// which ptxas finds the registers.
   static constexpr bool kTellsRows = kRows == Rows::in_boxes && kWarpgroups == 3;
+  /// And where O and LSE of its head begin; else the warpgroups work that out, for want of
+  /// registers.
+  static constexpr bool kTellsPlaces =
+      kDim == 64 && std::is_same_v<T, __nv_bfloat16> && !(kCut && kFrom == Rows::stand);
   /// Whether each warp gives back the tiles that it has read. Of one kernel ptxas serialises the
   /// wgmmas then; there one thread does it for its warpgroup, behind a barrier.
   static constexpr bool kWarpsRelease =

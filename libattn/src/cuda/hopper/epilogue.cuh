@@ -51,7 +51,10 @@ __device__ __forceinline__ void write_item(const ForwardParams& p, SharedStorage
                                            const RowState& row, float (&o)[Config::kHeadDim / 2]) {
   using Element = typename Config::Element;
   constexpr int kOutputs = Config::kHeadDim / 2;
-  const ItemInfo& info = shared.item[slot];
+  // Where the next scores are not under way, registers are free to pack all of O before any is
+  // stored.
+  constexpr bool kPackedAtOnce = !Config::kOverlapItems;
+  const ItemInfo<Config::kTellsPlaces>& info = shared.item[slot];
   const int warp = thread / 32;
   const int lane = thread % 32;
   BlockRows rows_of_block{};
@@ -65,12 +68,14 @@ __device__ __forceinline__ void write_item(const ForwardParams& p, SharedStorage
     const bool has_key = (seen & (r == 0 ? kUpperRow : kLowerRow)) != 0;
     // All allowed scores −inf: 0 / 0, which the safe path answers as the reference does.
     const float scale = sum != 0 ? __fdividef(1.0F, sum) : has_key ? NAN : 0.0F;
+    float finite = 0;
 #pragma unroll
     for (int i = 0; i < kOutputs; i += 4) {
       o[i + 2 * r] *= scale;
       o[i + 2 * r + 1] *= scale;
+      if (!kPackedAtOnce) finite += o[i + 2 * r] * 0.0F + o[i + 2 * r + 1] * 0.0F;
     }
-    redo |= scale != scale;
+    redo |= finite != 0 || scale != scale;
     log_sum[r] = sum != 0 ? row.base[r] * 0.69314718F + __logf(sum) : -INFINITY;
     // Of a part, O is looked at only where LSE says that the row has a key.
     if (Config::kCuts && scale != scale) log_sum[r] = NAN;
@@ -81,20 +86,18 @@ __device__ __forceinline__ void write_item(const ForwardParams& p, SharedStorage
     part = shared.part[slot];
     write_part<Config>(p.parts, part, group * kQuadrant + warp * 16, lane, log_sum, o);
   }
-  // O in pairs of 16 bits, packed at once where nothing else is in flight. Zeros stay zeros while
-  // numbers are finite.
-  constexpr bool kPackedAtOnce = !Config::kOverlapItems;
-  constexpr int kSums = kPackedAtOnce ? 2 : 1;
   std::uint32_t pairs[kOutputs / 2];
-  std::uint32_t zeros[kSums] = {};
-  const auto pack_pair = [&](int j) {
-    pairs[j] = ptx::pack<Element>(o[2 * j], o[2 * j + 1]);
-    zeros[j % kSums] = ptx::add_zero_times<Element>(zeros[j % kSums], pairs[j]);
-  };
   if constexpr (kPackedAtOnce) {
+    // Zeros stay zeros while numbers are finite.
+    std::uint32_t zeros[2] = {0, 0};
 #pragma unroll
-    for (int j = 0; j < kOutputs / 2; ++j) pack_pair(j);
+    for (int j = 0; j < kOutputs / 2; ++j) {
+      pairs[j] = ptx::pack<Element>(o[2 * j], o[2 * j + 1]);
+      zeros[j % 2] = ptx::add_zero_times<Element>(zeros[j % 2], pairs[j]);
+    }
+    redo |= ((zeros[0] | zeros[1]) & 0x7FFF7FFFU) != 0;
   }
+  if (__any_sync(0xFFFFFFFFU, redo) && lane == 0) p.counters->redo = 1;
   // Of a part, no row is written below.
   const std::int32_t first_row =
       part == kNoPart ? info.row_tile * Config::kBlockM + group * kQuadrant + warp * 16 : p.n_q;
@@ -103,9 +106,8 @@ __device__ __forceinline__ void write_item(const ForwardParams& p, SharedStorage
     for (int r = 0; r < 2; ++r) {
       const std::int32_t i = first_row + lane / 4 + 8 * r;
       if (i < p.n_q) {
-        p.lse[info.batch * p.lse_strides.batch + info.head * p.lse_strides.head +
-              row_of<Config>(p, rows_of_block, warp * 16 + lane / 4 + 8 * r, i) *
-                  p.lse_strides.row] = log_sum[r];
+        p.lse[info.lse(p) + row_of<Config>(p, rows_of_block, warp * 16 + lane / 4 + 8 * r, i) *
+                                p.lse_strides.row] = log_sum[r];
       }
     }
   }
@@ -120,37 +122,55 @@ __device__ __forceinline__ void write_item(const ForwardParams& p, SharedStorage
     const int panel = j / 4;
     const std::uint32_t address =
         base + panel * Config::kBlockM * 128 + matrix_row * 128 + ((chunk ^ in_matrix) << 4);
-    if constexpr (!kPackedAtOnce) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) pack_pair(4 * j + i);
+    if constexpr (kPackedAtOnce) {
+      ptx::store_matrix_x4(address, pairs[4 * j], pairs[4 * j + 1], pairs[4 * j + 2],
+                           pairs[4 * j + 3]);
+    } else {
+      ptx::store_matrix_x4(address, ptx::pack<Element>(o[8 * j], o[8 * j + 1]),
+                           ptx::pack<Element>(o[8 * j + 2], o[8 * j + 3]),
+                           ptx::pack<Element>(o[8 * j + 4], o[8 * j + 5]),
+                           ptx::pack<Element>(o[8 * j + 6], o[8 * j + 7]));
     }
-    ptx::store_matrix_x4(address, pairs[4 * j], pairs[4 * j + 1], pairs[4 * j + 2],
-                         pairs[4 * j + 3]);
   }
-  redo |= ((zeros[0] | zeros[kSums - 1]) & 0x7FFF7FFFU) != 0;
-  if (__any_sync(0xFFFFFFFFU, redo) && lane == 0) p.counters->redo = 1;
   __syncwarp();
   constexpr int kChunks = Config::kHeadDim / 8;  // of 16 bytes in a row
   constexpr int kRowsAtOnce = 32 / kChunks;
-  constexpr int kInFlight = kPackedAtOnce ? 4 : 1;
-  auto* const rows = static_cast<std::uint16_t*>(p.o) + info.batch * p.o_strides.batch +
-                     info.head * p.o_strides.head + lane % kChunks * 8;
+  constexpr int kPasses = 16 / kRowsAtOnce;
+  auto* const rows = static_cast<std::uint16_t*>(p.o) + info.o(p);
+  const int chunk = lane % kChunks;
+  const auto source = [&](int r) {
+    return reinterpret_cast<const uint4*>(staging + (chunk / 8 * Config::kBlockM + r) * kPanel +
+                                          ((chunk % 8) ^ (r % 8)) * 8);
+  };
+  const auto destination = [&](int r, std::int32_t i) {
+    const std::int64_t to = row_of<Config>(p, rows_of_block, warp * 16 + r, i);
+    return reinterpret_cast<uint4*>(rows + to * p.o_strides.row + chunk * 8);
+  };
+  if constexpr (kPackedAtOnce) {
+    uint4 chunks[kPasses];
 #pragma unroll
-  for (int pass = 0; pass < 16 / kRowsAtOnce; pass += kInFlight) {
-    uint4 chunks[kInFlight];
-#pragma unroll
-    for (int i = 0; i < kInFlight; ++i) {
-      const int r = (pass + i) * kRowsAtOnce + lane / kChunks;
-      const int chunk = lane % kChunks;
-      chunks[i] = *reinterpret_cast<const uint4*>(
-          staging + (chunk / 8 * Config::kBlockM + r) * kPanel + ((chunk % 8) ^ (r % 8)) * 8);
+    for (int pass = 0; pass < kPasses; ++pass) {
+      chunks[pass] = *source(pass * kRowsAtOnce + lane / kChunks);
     }
 #pragma unroll
-    for (int i = 0; i < kInFlight; ++i) {
-      const int r = (pass + i) * kRowsAtOnce + lane / kChunks;
-      const std::int32_t row = first_row + r;
-      const std::int64_t to = row_of<Config>(p, rows_of_block, warp * 16 + r, min(row, p.n_q - 1));
-      if (row < p.n_q) *reinterpret_cast<uint4*>(rows + to * p.o_strides.row) = chunks[i];
+    for (int pass = 0; pass < kPasses; ++pass) {
+      const int r = pass * kRowsAtOnce + lane / kChunks;
+      const std::int32_t i = first_row + r;
+      uint4* const to = destination(r, min(i, p.n_q - 1));
+      if (i < p.n_q) *to = chunks[pass];
+    }
+  } else {
+    // Spelled out: of the same by the two lambdas ptxas serialises the wgmmas.
+#pragma unroll
+    for (int pass = 0; pass < kPasses; ++pass) {
+      const int r = pass * kRowsAtOnce + lane / kChunks;
+      const auto* const from = reinterpret_cast<const uint4*>(
+          staging + (chunk / 8 * Config::kBlockM + r) * kPanel + ((chunk % 8) ^ (r % 8)) * 8);
+      const std::int32_t i = first_row + r;
+      if (i < p.n_q) {
+        const std::int64_t to = row_of<Config>(p, rows_of_block, warp * 16 + r, i);
+        *reinterpret_cast<uint4*>(rows + to * p.o_strides.row + chunk * 8) = *from;
+      }
     }
   }
   // The next Q comes here through TMA: order it behind these ordinary accesses.

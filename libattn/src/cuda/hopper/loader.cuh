@@ -103,7 +103,8 @@ class Loader {
     wait(shared_.q_empty[slot], q_turn_.parity ^ 1);
     if constexpr (Config::kTellsRows) publish_rows(slot, item.row_tile);
     if (lane_ == 0) {
-      shared_.item[slot] = {item.row_tile, place.batch, place.head};
+      shared_.item[slot] =
+          ItemInfo<Config::kTellsPlaces>::of(p_, item.row_tile, place.batch, place.head);
       if constexpr (Config::kCuts) shared_.part[slot] = work.part;
       arrive_expecting(shared_.q_full[slot], SharedStorage<Config>::kQElements * 2);
     }

@@ -30,9 +30,38 @@ inline constexpr unsigned kArrivals = 32;
 inline constexpr unsigned kArrivals = 1;
 #endif
 
-/// What the loading warp tells the others about an item.
+/// What the loading warp tells the others about an item: which it is, or where O and LSE of its
+/// head begin, in elements.
+template <bool kPlaces>
 struct ItemInfo {
   std::int32_t row_tile, batch, head;
+
+  __device__ __forceinline__ std::int64_t before(const Strides& strides) const {
+    return batch * strides.batch + head * strides.head;
+  }
+  static __device__ __forceinline__ ItemInfo of(const ForwardParams&, std::int32_t row_tile,
+                                                std::int32_t batch, std::int32_t head) {
+    return {row_tile, batch, head};
+  }
+  __device__ __forceinline__ std::int64_t o(const ForwardParams& p) const {
+    return before(p.o_strides);
+  }
+  __device__ __forceinline__ std::int64_t lse(const ForwardParams& p) const {
+    return before(p.lse_strides);
+  }
+};
+template <>
+struct ItemInfo<true> {
+  std::int64_t o_place, lse_place;
+  std::int32_t row_tile;
+
+  static __device__ __forceinline__ ItemInfo of(const ForwardParams& p, std::int32_t row_tile,
+                                                std::int32_t batch, std::int32_t head) {
+    return {batch * p.o_strides.batch + head * p.o_strides.head,
+            batch * p.lse_strides.batch + head * p.lse_strides.head, row_tile};
+  }
+  __device__ __forceinline__ std::int64_t o(const ForwardParams&) const { return o_place; }
+  __device__ __forceinline__ std::int64_t lse(const ForwardParams&) const { return lse_place; }
 };
 
 /// Where the 64 rows of a block stand in the tensors: first, first + step, ...; or step 0, where
@@ -68,7 +97,7 @@ struct SharedStorage {
   std::uint64_t q_full[Config::kItemSlots], q_empty[Config::kItemSlots];
   std::uint64_t k_full[Config::kStages], k_empty[Config::kStages];
   std::uint64_t v_full[Config::kStages], v_empty[Config::kStages];
-  ItemInfo item[Config::kItemSlots];
+  ItemInfo<Config::kTellsPlaces> item[Config::kItemSlots];
   BlockRows rows[Config::kItemSlots][Config::kGroups];   ///< where kTellsRows
   std::uint32_t step[Config::kStages][Config::kGroups];  ///< StepFlags
   std::int32_t part[Config::kItemSlots];  ///< of the workspace, or kNoPart; only with kCuts
