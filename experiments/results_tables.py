@@ -14,7 +14,7 @@ one of
     peers HEAD_DIM PASS   other libraries on masks as they come (configs/peers.json)
     brief PASS            ours against the best of them
     ordered PASS          ... and on masks that an order helps (configs/peers_ordered.json)
-    pays N                when reordering pays (configs/occupancy.json)
+    pays BACKEND N        when reordering pays (configs/occupancy.json)
     model                 what the model of a call is off by (configs/imbalance.json)
     study BACKEND N       how well the model fits the study of occupancy (configs/occupancy.json)
     preprocessing         how long a mask takes to become lists and bits
@@ -450,20 +450,12 @@ def ordered(records, passes="fwd"):
     return table(heading, rows) + ["", provenance(unique(used))]
 
 
-def pays(records, n):
+def pays(records, backend, n):
     rows, used = [], []
     taken = [
         r
-        for r in chosen(
-            records,
-            backend="hopper",
-            head_dim=128,
-            batch=1,
-            heads=32,
-            dtype="bf16",
-            pipeline="peel(8)|rcm",
-        )
-        if r["mask"]["n_k"] == int(n)
+        for r in chosen(records, backend=backend, batch=1, pipeline="peel(8)|rcm")
+        if r["mask"]["n_k"] == int(n) and r["problem"]["heads"] >= 8
     ]
     for record in taken:
         mask = record["problem"]["mask"]
@@ -555,7 +547,8 @@ def study(records, backend, n):
     taken = [r for r in taken if r["mask"]["n_k"] == int(n) and r["problem"]["heads"] >= 8]
     if not taken or len({setting_of(r) for r in taken}) > 1:
         return None
-    points = points_of(taken, "median")
+    # What else runs on a CPU only adds.
+    points = points_of(taken, "median" if taken[0]["environment"]["gpu"] else "min")
     model = fit(points)
     predicted = model.predict(points)
     ms = np.array([p.ms for p in points])

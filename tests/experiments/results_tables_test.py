@@ -84,7 +84,7 @@ class Tables(unittest.TestCase):
         ordering = {"batch": 1, "heads": 32, "pipeline": "peel(8)|rcm"}
         records = [record(f"window(n={n})", ms, ordered_ms=1, **ordering) | {"mask": {"n_k": n}}
                    for n, ms in ((4096, 2), (16384, 8))]
-        page, _ = filled(records, "pays 4096")
+        page, _ = filled(records, "pays hopper 4096")
         self.assertIn("| `window` | 2.00 → 1.00 | 7 |", page)
         self.assertNotIn("8.00", page)
 
@@ -108,9 +108,9 @@ class Tables(unittest.TestCase):
                       "| 4.00 (Flex, of it 2.00 to move rows) | 0.04 | 0.25 |", page)
 
     def test_without_records_a_table_stays_and_is_named(self):
-        page, said = filled([], "pays 4096")
+        page, said = filled([], "pays hopper 4096")
         self.assertIn("old", page)
-        self.assertIn("'pays 4096'", said)
+        self.assertIn("'pays hopper 4096'", said)
 
 
 if __name__ == "__main__":
