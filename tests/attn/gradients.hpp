@@ -218,6 +218,8 @@ inline void check_gradients_of_stacks(const RunBackward& run, Problem p, std::in
   p.batch = 2;
   p.heads = 4;
   p.kv_heads = 2;
+  const auto q_place = places(options.q_order);
+  const auto kv_place = places(options.kv_order);
   for (const auto& [batch, heads] : {std::pair{2, 1}, {1, 4}, {2, 4}}) {
     SCOPED_TRACE("masks: " + std::to_string(batch) + " batches of " + std::to_string(heads));
     std::vector<BoolMask> rules;
@@ -228,12 +230,14 @@ inline void check_gradients_of_stacks(const RunBackward& run, Problem p, std::in
     }
     const Backward problem(p, n_q, n_k);
     const BlockMask stack = BlockMask::stack(masks, batch, heads);
-    problem.attend(stack);
+    problem.attend(stack, {.q_order = options.q_order, .kv_order = options.kv_order});
     run(problem, stack, options);
     compare_gradients(problem, [&, batches = batch, per_batch = heads](
                                    std::int64_t b, std::int64_t h, std::int32_t i, std::int32_t j) {
       const std::int64_t which = (batches == 1 ? 0 : b) * per_batch + (per_batch == 1 ? 0 : h);
-      return rules[static_cast<std::size_t>(which)](i, j);
+      return rules[static_cast<std::size_t>(which)](
+          q_place.empty() ? i : q_place[static_cast<std::size_t>(i)],
+          kv_place.empty() ? j : kv_place[static_cast<std::size_t>(j)]);
     });
   }
 }

@@ -141,6 +141,74 @@ TEST_P(HopperBackward, OrdersInsideTheCall) {
   }
 }
 
+TEST_P(HopperBackward, OrdersWithMasksPerBatchAndPerHead) {
+  const auto q_order = shuffled(250, 42), kv_order = shuffled(300, 43);
+  for (const std::int64_t head_dim : {64, 128}) {
+    check_gradients_of_stacks(run, {.head_dim = head_dim, .dtype = DType::bf16, .seed = 41}, 250,
+                              300, {128, 64},
+                              {.threads = 2, .q_order = q_order, .kv_order = kv_order});
+  }
+}
+
+/// Several launches, the last of fewer heads than the others.
+TEST_P(HopperBackward, OrdersOfManyHeads) {
+  for (const std::int64_t head_dim : {64, 128}) {
+    check_gradient_orders(run,
+                          {.batch = 2,
+                           .heads = 14,
+                           .kv_heads = 7,
+                           .head_dim = head_dim,
+                           .dtype = DType::bf16,
+                           .seed = 11},
+                          block_mask(233, 170, 11));
+  }
+}
+
+/// One fp32 dQ (or dK, where there are more keys) holds what a call keeps; in one pass without
+/// orders all but the numbers of each query and block.
+TEST_P(HopperBackward, WorkspaceOfOrders) {
+  struct Shape {
+    std::int64_t batch, heads, kv_heads;
+    std::int32_t n_q, n_k;
+  };
+  for (const auto& [batch, heads, kv_heads, n_q, n_k] : {Shape{4, 16, 16, 1024, 1024},
+                                                         {4, 32, 8, 1024, 1024},
+                                                         {6, 8, 1, 1024, 1024},
+                                                         {1, 16, 4, 700, 900},
+                                                         {2, 8, 8, 500, 1500},
+                                                         {3, 7, 7, 1300, 300}}) {
+    const BoolMask causal(n_q, n_k, [](auto i, auto j) { return j <= i; });
+    const BlockMask tiled = causal.tiled();
+    const auto none = std::vector<std::int32_t>{};
+    const std::vector<std::int32_t> q_orders[] = {none, shuffled(n_q, 1), residue_classes(n_q, 8),
+                                                  residue_classes(n_q, 3, 200)};
+    const std::vector<std::int32_t> kv_orders[] = {none, shuffled(n_k, 1), residue_classes(n_k, 8),
+                                                   residue_classes(n_k, 3, 100)};
+    for (const auto& q_order : q_orders) {
+      for (const auto& kv_order : kv_orders) {
+        const auto plan = hopper().prepare(tiled, {.q_order = q_order,
+                                                   .kv_order = kv_order,
+                                                   .backward = true,
+                                                   .backward_passes = GetParam().passes});
+        for (const std::int64_t head_dim : {64, 128}) {
+          BackwardArgs args;
+          args.q = args.d_o = contiguous(nullptr, DType::bf16, {batch, heads, n_q, head_dim});
+          args.k = args.v = contiguous(nullptr, DType::bf16, {batch, kv_heads, n_k, head_dim});
+          args.deterministic = GetParam().deterministic;
+          const std::int64_t rows =
+              std::max(batch * heads * ((n_q + 127) / 128 * 128), batch * kv_heads * n_k);
+          const std::int64_t beside = q_order.empty() && kv_order.empty() ? 9 * rows + 1024 : 0;
+          EXPECT_LE(plan->backward_workspace(args),
+                    static_cast<std::size_t>(rows * head_dim * 4 + beside))
+              << batch << "x" << heads << "/" << kv_heads << " heads, " << n_q << "x" << n_k
+              << ", head_dim " << head_dim << ", orders of " << q_order.size() << " and "
+              << kv_order.size();
+        }
+      }
+    }
+  }
+}
+
 /// Rows that are loaded where they lie; of the queries alone, of the keys alone, and with an order
 /// of the other side that is copied. In two passes, whatever is asked.
 TEST(HopperBackwardOrders, InBoxes) {

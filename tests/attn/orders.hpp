@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <numeric>
 #include <random>
+#include <span>
 #include <vector>
 
 namespace attn::test {
@@ -37,7 +38,7 @@ inline std::vector<std::int32_t> residue_classes(std::int32_t n, std::int32_t st
 }
 
 /// Where each row went.
-inline std::vector<std::int32_t> places(const std::vector<std::int32_t>& order) {
+inline std::vector<std::int32_t> places(std::span<const std::int32_t> order) {
   std::vector<std::int32_t> place(order.size());
   for (std::size_t i = 0; i < order.size(); ++i) {
     place[static_cast<std::size_t>(order[i])] = static_cast<std::int32_t>(i);

@@ -177,9 +177,11 @@ class Plan {
 
   /// Bytes of workspace that `backward` needs for tensors of these shapes and dtypes; their memory
   /// is not looked at and may be null. 0 is possible. On a device a little over 8 bytes a query and
-  /// head, and in one pass one fp32 dQ; with orders in the call also copies of Q and dO (q_order)
-  /// and of K and V (kv_order), and thus with both orders twice one fp32 dQ where all four are of
-  /// one size; likewise of few rows.
+  /// head, and in one pass beside it one dQ in fp32. With orders in the call also copies of Q and
+  /// dO (q_order) and of K and V (kv_order), or of a few of their rows, made for some heads at a
+  /// time, so that all together is at most one dQ in fp32, its rows up to whole tiles of 128 (one
+  /// dK where there are more keys than queries), or what one head of K and V needs with its heads
+  /// of Q.
   [[nodiscard]] virtual std::size_t backward_workspace(const BackwardArgs& args) const;
 };
 

@@ -57,6 +57,8 @@ struct BackwardShape {
   /// Whether a step has been loaded by the time that the products of the one before are issued.
   static constexpr bool kDeepRing = kRing > 3;
   static constexpr int kThreads = 128 * (kGroups + 1);
+  /// Arrivals when every computing warp has come.
+  static constexpr std::uint32_t kAllComputing = 4 * kGroups * kArrivals;
 
   // 504 registers a lane of four warps: the kernel is compiled for 168 a thread, and together no
   // more may be taken. dK and dV at head_dim 128 need all that the loading thread can miss.
@@ -97,12 +99,24 @@ struct BackwardStorage {
   alignas(128) float delta[Config::kStages][kQuadrant];
   alignas(128) std::uint32_t bits[Config::kStages][Config::kBitsInShared ? kStripWords : 1];
   std::uint64_t item_known[Config::kItemSlots];  ///< its place: the lists of its steps may be read
+  std::uint64_t items_over;                      ///< none is left to begin
   std::uint64_t item_full[Config::kItemSlots], item_empty[Config::kItemSlots];
   std::uint64_t step_full[Config::kStages], step_empty[Config::kStages];
   BackwardItemInfo item[Config::kItemSlots];
   BlockRows rows[Config::kItemSlots][Config::kGroups];  ///< of Rows::in_boxes
   StepInfo step[Config::kStages][Config::kGroups];
 };
+
+/// Makes barriers, single ones or arrays of them, whose phases take so many arrivals.
+template <class... Barriers>
+__device__ __forceinline__ void init_barriers(std::uint32_t arrivals, Barriers&... barriers) {
+  const auto init = [arrivals](std::uint64_t* first, std::size_t bytes) {
+    for (std::size_t i = 0; i < bytes / sizeof(std::uint64_t); ++i) {
+      cuda::ptx::mbarrier_init(first + i, arrivals);
+    }
+  };
+  (init(reinterpret_cast<std::uint64_t*>(&barriers), sizeof barriers), ...);
+}
 
 /// The mask of a (batch, head) pair of queries.
 __device__ __forceinline__ std::int64_t mask_of(const BackwardParams& p, std::int32_t batch,
@@ -135,10 +149,34 @@ __device__ __forceinline__ BackwardItemInfo place_item(const BackwardParams& p,
                                                        std::int32_t first_repeat) {
   const auto at = static_cast<std::int32_t>(w);
   const auto item = __ldg(reinterpret_cast<const int2*>(items.items) + first_item + at / width);
-  const std::int32_t repeat = first_repeat + at % width;
+  const std::int32_t repeat = items.first_repeat + first_repeat + at % width;
   const bool shared_batch = p.mask.batch == 1;
   return {item.x, shared_batch ? repeat / items.heads : item.y,
           shared_batch ? repeat % items.heads : repeat, static_cast<std::int32_t>(pass)};
+}
+
+/// Work w of the schedule; where it has no items over rows, those over keys alone.
+__device__ __forceinline__ BackwardItemInfo find_item(const BackwardParams& p, std::uint32_t w) {
+  const BackwardItems& rows = p.schedule.rows;
+  const BackwardItems& keys = p.schedule.keys;
+  const auto heavy_rows = static_cast<std::uint32_t>(rows.heavy_items * rows.repeats);
+  const auto heavy_keys = static_cast<std::uint32_t>(keys.heavy_items * keys.repeats);
+  if (w < heavy_rows) return place_item(p, rows, Pass::rows, w, rows.repeats, 0, 0);
+  w -= heavy_rows;
+  if (w < heavy_keys) return place_item(p, keys, Pass::keys, w, keys.repeats, 0, 0);
+  w -= heavy_keys;
+  const std::int32_t width = p.schedule.head_group;
+  const std::int32_t light_rows = (rows.n_items - rows.heavy_items) * p.group;
+  const std::int32_t light_keys = keys.n_items - keys.heavy_items;
+  const auto block = static_cast<std::uint32_t>((light_rows + light_keys) * width);
+  const auto first = static_cast<std::int32_t>(w / block) * width;
+  w %= block;
+  const std::int32_t here = min(width, keys.repeats - first);
+  const auto rows_here = static_cast<std::uint32_t>(here * light_rows);
+  if (w < rows_here) {
+    return place_item(p, rows, Pass::rows, w, here * p.group, rows.heavy_items, first * p.group);
+  }
+  return place_item(p, keys, Pass::keys, w - rows_here, here, keys.heavy_items, first);
 }
 
 /// Brings the end of the strips of an item over keys, which are read first, to this multiprocessor.

@@ -7,6 +7,7 @@
 
 #include "cuda/hopper/backward_config.cuh"
 #include "cuda/hopper/finish.cuh"
+#include "cuda/hopper/launch_behind.cuh"
 #include "cuda/hopper/steps.cuh"
 
 namespace attn::hopper {
@@ -178,6 +179,7 @@ __device__ void redo_gradients(const BackwardParams& p) {
 template <class T, int kDim>
 __global__ void __launch_bounds__(kFinishThreads)
     finish_backward_kernel(const __grid_constant__ BackwardParams p) {
+  wait_for_front();
   redo_gradients<T, kDim, Pass::rows>(p);
   redo_gradients<T, kDim, Pass::keys>(p);
 }

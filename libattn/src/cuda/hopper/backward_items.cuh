@@ -20,15 +20,16 @@ class BackwardItemLoader {
     std::uint32_t work = blockIdx.x;
     while (work < p_.schedule.work_count) {
       const std::uint32_t taken = atomicAdd(&p_.state->next_item, 1U);
-      const BackwardItemInfo item = find_item(work);
+      const BackwardItemInfo item = find_item(p_, work);
       warm_lists(item);
       open();
       shared_.item[turn_.slot] = item;
       arrive(shared_.item_known[turn_.slot]);
       load_stationary(item);
       turn_.advance();
-      work = gridDim.x + taken;
+      work = gridDim.x + taken - p_.schedule.drawn;
     }
+    if constexpr (Config::kRows == Rows::gathered) arrive(shared_.items_over);
     open();
     shared_.item[turn_.slot] = {0, 0, 0, BackwardItemInfo::kNone};
     arrive(shared_.item_known[turn_.slot]);
@@ -36,31 +37,6 @@ class BackwardItemLoader {
 
  private:
   __device__ void open() { wait(shared_.item_empty[turn_.slot], turn_.parity ^ 1); }
-
-  /// Work w of the schedule.
-  __device__ BackwardItemInfo find_item(std::uint32_t w) const {
-    const BackwardItems& rows = p_.schedule.rows;
-    const BackwardItems& keys = p_.schedule.keys;
-    const auto heavy_rows = static_cast<std::uint32_t>(rows.heavy_items * rows.repeats);
-    const auto heavy_keys = static_cast<std::uint32_t>(keys.heavy_items * keys.repeats);
-    if (w < heavy_rows) return place_item(p_, rows, Pass::rows, w, rows.repeats, 0, 0);
-    w -= heavy_rows;
-    if (w < heavy_keys) return place_item(p_, keys, Pass::keys, w, keys.repeats, 0, 0);
-    w -= heavy_keys;
-    const std::int32_t width = p_.schedule.head_group;
-    const std::int32_t light_rows = (rows.n_items - rows.heavy_items) * p_.group;
-    const std::int32_t light_keys = keys.n_items - keys.heavy_items;
-    const auto block = static_cast<std::uint32_t>((light_rows + light_keys) * width);
-    const auto first = static_cast<std::int32_t>(w / block) * width;
-    w %= block;
-    const std::int32_t here = min(width, keys.repeats - first);
-    const auto rows_here = static_cast<std::uint32_t>(here * light_rows);
-    if (w < rows_here) {
-      return place_item(p_, rows, Pass::rows, w, here * p_.group, rows.heavy_items,
-                        first * p_.group);
-    }
-    return place_item(p_, keys, Pass::keys, w - rows_here, here, keys.heavy_items, first);
-  }
 
   /// Brings what the other loading thread reads first of the item's list to this multiprocessor.
   __device__ void warm_lists(const BackwardItemInfo& item) const {

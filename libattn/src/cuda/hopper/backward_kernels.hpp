@@ -17,8 +17,11 @@ struct BackwardKernel {
   int head_dim;
   /// Raises the shared-memory limit of the kernels; once a device, before the first launch.
   cudaError_t (*prepare)();
-  /// All kernels of one backward, on `ctas` multiprocessors.
+  // The kernels of one backward, on `ctas` multiprocessors: what all heads need in front, the
+  // gradients of the heads of the schedule, and the safe path behind.
+  cudaError_t (*open)(const BackwardParams& params, int ctas, cudaStream_t stream);
   cudaError_t (*launch)(const BackwardParams& params, int ctas, cudaStream_t stream);
+  cudaError_t (*close)(const BackwardParams& params, int ctas, cudaStream_t stream);
 };
 
 [[nodiscard]] std::span<const BackwardKernel> backward_kernels();

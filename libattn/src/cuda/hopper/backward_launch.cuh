@@ -8,6 +8,7 @@
 #include "cuda/hopper/backward_finish.cuh"
 #include "cuda/hopper/backward_kernels.hpp"
 #include "cuda/hopper/backward_prepare.cuh"
+#include "cuda/hopper/launch_behind.cuh"
 #include "cuda/hopper/one_pass.cuh"
 
 namespace attn::hopper {
@@ -28,6 +29,7 @@ struct BackwardKernels {
   static cudaError_t prepare() {
     for (const auto& [kernel, bytes] : {std::pair{&backward_kernel<Config<Rows::stand>>, kShared},
                                         {&backward_kernel<Config<Rows::in_boxes>>, kShared},
+                                        {&backward_kernel<Config<Rows::gathered>>, kShared},
                                         {&one_pass_kernel<OnePass>, kOnePassShared}}) {
       const cudaError_t error =
           cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
@@ -36,23 +38,34 @@ struct BackwardKernels {
     return cudaSuccess;
   }
 
-  static cudaError_t launch(const BackwardParams& p, int ctas, cudaStream_t stream) {
+  static cudaError_t open(const BackwardParams& p, int ctas, cudaStream_t stream) {
     const int pairs = std::clamp(p.batch * p.heads, 1, 65535);
     const int blocks = std::max(1, std::min(p.padded_q / 128, ctas * 64 / pairs));
     prepare_backward_kernel<T, kDim>
         <<<dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(pairs)), kPrepareThreads, 0,
            stream>>>(p);
-    if (p.dq_sums.sums != nullptr) {
-      one_pass_kernel<OnePass><<<ctas, OnePass::kThreads, kOnePassShared, stream>>>(p);
-      write_dq_kernel<T, kDim><<<ctas * 8, kDqThreads, 0, stream>>>(p);
-    } else if (p.schedule.work_count != 0) {
-      auto* const kernel = p.q_rows.boxes != nullptr || p.kv_rows.boxes != nullptr
-                               ? backward_kernel<Config<Rows::in_boxes>>
-                               : backward_kernel<Config<Rows::stand>>;
-      kernel<<<ctas, Config<Rows::stand>::kThreads, kShared, stream>>>(p);
-    }
-    finish_backward_kernel<T, kDim><<<ctas, kFinishThreads, 0, stream>>>(p);
     return cudaGetLastError();
+  }
+
+  static cudaError_t launch(const BackwardParams& p, int ctas, cudaStream_t stream) {
+    const auto grid = static_cast<unsigned>(ctas);
+    if (p.dq_sums.sums != nullptr) {
+      const cudaError_t error = launch_behind(one_pass_kernel<OnePass>, grid, OnePass::kThreads,
+                                              kOnePassShared, stream, p);
+      if (error != cudaSuccess) return error;
+      return launch_behind(write_dq_kernel<T, kDim>, 8 * grid, kDqThreads, 0, stream, p);
+    }
+    if (p.schedule.work_count == 0) return cudaSuccess;
+    auto* const kernel = p.q_rows.boxes != nullptr || p.kv_rows.boxes != nullptr
+                             ? backward_kernel<Config<Rows::in_boxes>>
+                         : p.copies.drawn != nullptr ? backward_kernel<Config<Rows::gathered>>
+                                                     : backward_kernel<Config<Rows::stand>>;
+    return launch_behind(kernel, grid, Config<Rows::stand>::kThreads, kShared, stream, p);
+  }
+
+  static cudaError_t close(const BackwardParams& p, int ctas, cudaStream_t stream) {
+    return launch_behind(finish_backward_kernel<T, kDim>, static_cast<unsigned>(ctas),
+                         kFinishThreads, 0, stream, p);
   }
 };
 
@@ -61,7 +74,9 @@ BackwardKernel make_backward_kernel() {
   return {.dtype = std::is_same_v<T, __half> ? DType::f16 : DType::bf16,
           .head_dim = kDim,
           .prepare = BackwardKernels<T, kDim>::prepare,
-          .launch = BackwardKernels<T, kDim>::launch};
+          .open = BackwardKernels<T, kDim>::open,
+          .launch = BackwardKernels<T, kDim>::launch,
+          .close = BackwardKernels<T, kDim>::close};
 }
 
 }  // namespace attn::hopper

@@ -8,13 +8,15 @@
 #include <cstdint>
 
 #include "cuda/hopper/params.hpp"
+#include "cuda/hopper/row_copies.hpp"
 
 namespace attn::hopper {
 
 /// State that the kernels of one call share, in its workspace; cleared by the first of them.
 struct BackwardState {
   std::uint32_t next_item;
-  std::uint32_t redo[2];  ///< some row of dQ, of dK or dV needs the safe path
+  std::uint32_t redo[2];    ///< some row of dQ, of dK or dV needs the safe path
+  std::uint32_t copied[2];  ///< pieces of rows drawn for the next launch, by launches in turn
 };
 
 /// Rows of stationary tiles of one (batch of the) mask.
@@ -28,8 +30,9 @@ struct BackwardItems {
   const BackwardItem* items;
   std::int32_t n_items;
   std::int32_t heavy_items;
-  std::int32_t heads;    ///< of the tensors whose gradient the pass writes
-  std::int32_t repeats;  ///< (batch, head) pairs that walk each item
+  std::int32_t heads;         ///< of the tensors whose gradient the pass writes
+  std::int32_t first_repeat;  ///< of the (batch, head) pairs that walk each item
+  std::int32_t repeats;       ///< and how many they are
 };
 
 /// Heavy items of all heads first, then the light ones by groups of heads, over rows and over keys
@@ -38,17 +41,19 @@ struct BackwardSchedule {
   BackwardItems rows, keys;
   std::int32_t head_group;  ///< heads of K and V that run side by side
   std::uint32_t work_count;
+  std::uint32_t drawn;  ///< what BackwardState::next_item holds before the launch
 };
 
-/// What one pass over keys adds up in fp32: the dQ of each (batch, head, block of 64 queries), a
-/// place, before it is scaled. A place is two halves, one of each warpgroup: columns from 0 and
+/// What one pass over keys adds up in fp32: the dQ of each (head of `pairs`, block of 64 queries),
+/// a place, before it is scaled. A place is two halves, one of each warpgroup: columns from 0 and
 /// from head_dim / 2 on, as accumulators lie, [half][head_dim / 16][128 threads] of float4.
 struct DqSums {
-  float* sums;                 ///< null: dQ has a pass of its own
-  std::uint32_t* turns;        ///< [place]: additions that are through, 0 before the pass
+  float* sums;           ///< null: dQ has a pass of its own
+  std::uint32_t* turns;  ///< [place]: additions that are through, 0 before and behind the pass
   const std::uint32_t* ranks;  ///< of each strip by column: how many come before it in its place
-  std::int32_t row_blocks;     ///< places of a head
-  bool ordered;                ///< additions wait for their turn, and the first one stores
+  PairRange pairs;
+  std::int32_t row_blocks;  ///< places of a head
+  bool ordered;             ///< additions wait for their turn, and the first one stores
 };
 
 /// A matrix of rows that a pass writes: one row of the tensor for each of the mask's.
@@ -71,6 +76,7 @@ struct BackwardParams {
   float* lse_log2;  ///< [batch, heads, padded_q] in the mask's order, +inf where no key is allowed
   float* delta;     ///< likewise, sums of dO * O
   DqSums dq_sums;
+  RowCopies copies;  ///< for the heads of the next launch, with Rows::gathered
   Written dq, dk, dv;
   const void* o;
   const float* lse;

@@ -2,8 +2,8 @@
 #include "cuda/hopper/backward_plan.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
+#include <ranges>
 #include <utility>
 
 #include "cuda/hopper/backward_kernels.hpp"
@@ -58,63 +58,41 @@ std::vector<T> download(const T* device, std::size_t count) {
   return host;
 }
 
-/// Where one call keeps what in its workspace.
-struct Workspace {
-  BackwardState* state;
-  float* lse_log2;
-  float* delta;
-  float* dq_sums;
-  std::uint32_t* dq_turns;
-  void *q, *d_o, *k, *v;  ///< rows that are copied
-  std::size_t bytes;
-
-  Workspace(void* memory, const BackwardArgs& args, std::int64_t padded_q, std::int64_t dq_places,
-            const DeviceOrder& q_order, const DeviceOrder& kv_order) {
-    WorkspacePieces pieces(memory);
-    const auto stats = static_cast<std::size_t>(args.q.batch() * args.q.heads() * padded_q);
-    state = pieces.take<BackwardState>(1);
-    lse_log2 = pieces.take<float>(stats);
-    delta = pieces.take<float>(stats);
-    const auto places = static_cast<std::size_t>(dq_places);
-    dq_sums = pieces.take<float>(places * kQuadrant * static_cast<std::size_t>(args.q.width()));
-    dq_turns = pieces.take<std::uint32_t>(places);
-    const auto copy = [&](const TensorView& tensor, const DeviceOrder& order) {
-      return pieces.take<std::uint16_t>(order.copied_elements(tensor));
-    };
-    q = copy(args.q, q_order);
-    d_o = copy(args.d_o, q_order);
-    k = copy(args.k, kv_order);
-    v = copy(args.v, kv_order);
-    bytes = pieces.bytes();
-  }
-};
-
 /// Queries, up to whole tiles.
 std::int64_t padded_rows(const BackwardArgs& args) {
   return (args.q.rows() + kBackwardRows - 1) / kBackwardRows * kBackwardRows;
 }
 
-/// A tensor that is read in the mask's order.
-struct Read {
-  const TensorView& tensor;
-  const DeviceOrder& order;
-  void* copies;
-
-  [[nodiscard]] GatherParams gather() const { return order.gather(tensor, copies); }
-
-  void describe(CUtensorMap& map, OrderedTensor& boxes, const void*& data, Strides& strides) const {
-    data = tensor.data;
-    strides = strides_of(tensor);
-    if (tensor.elements() == 0) return;
-    if (order.in_place()) {
-      boxes = order.maps(tensor, copies);
-    } else {
-      map = row_map(order.exists() ? order.copies(tensor, copies) : tensor, kQuadrant);
-    }
+/// How a kernel loads some heads of a tensor in the mask's order.
+void describe(const TensorView& tensor, const DeviceOrder& order, void* copies,
+              const PairRange& pairs, CUtensorMap& map, OrderedTensor& boxes) {
+  if (tensor.elements() == 0) return;
+  const TensorView copied = order.copies(tensor, copies, pairs);
+  if (order.in_place()) {
+    boxes = order.maps(tensor, copied);
+  } else {
+    map = row_map(order.exists() ? copied : tensor, kQuadrant);
   }
-};
+}
 
 }  // namespace
+
+/// Where the rows of one launch lie that are copied.
+struct BackwardPlan::Copied {
+  void *q, *d_o, *k, *v;
+};
+
+/// Where one call keeps what in its workspace.
+struct BackwardPlan::Workspace {
+  BackwardState* state;
+  float* lse_log2;
+  float* delta;
+  std::uint32_t* dq_turns;
+  float* dq_sums;  ///< of one launch
+  std::size_t dq_bytes;
+  Copied copied[2];   ///< by launches in turn
+  std::size_t bytes;  ///< of all
+};
 
 void prepare_backward_kernels() {
   for (const BackwardKernel& kernel : backward_kernels()) {
@@ -175,7 +153,17 @@ BackwardPlan::BackwardPlan(std::shared_ptr<const PreparedMask> mask, bool follow
   }
   row_items_ = sort_items(row_lengths, row_tiles);
   key_items_ = sort_items(key_lengths, key_tiles);
-  if (!follows && passes_ != 2) rank_strips(offsets);
+  if (!follows && may_take_one_pass(offsets.back())) rank_strips(offsets);
+}
+
+bool BackwardPlan::may_take_one_pass(std::int64_t strips) const {
+  if (passes_ == 2 || q_order_.in_place() || kv_order_.in_place()) return false;
+  return passes_ == 1 || mean_strips(strips) >= kOnePassStrips;
+}
+
+std::int64_t BackwardPlan::mean_strips(std::int64_t strips) const {
+  const auto key_tiles = static_cast<std::int64_t>(key_items_.lengths.size());
+  return strips / std::max<std::int64_t>(key_tiles, 1) / mask_->shape.heads;
 }
 
 void BackwardPlan::rank_strips(const std::vector<std::int32_t>& offsets) {
@@ -201,16 +189,78 @@ void BackwardPlan::rank_strips(const std::vector<std::int32_t>& offsets) {
 }
 
 bool BackwardPlan::one_pass(const BackwardArgs& args) const {
-  if (ranks_.size() == 0 || q_order_.in_place() || kv_order_.in_place()) return false;
-  if (passes_ != 0) return passes_ == 1;
-  const std::int64_t mean =
-      static_cast<std::int64_t>(ranks_.size() / key_items_.lengths.size()) / mask_->shape.heads;
-  return mean >= kOnePassStrips &&
-         (!args.deterministic || mean * args.q.batch() * args.q.heads() >= kOrderedStrips);
+  if (ranks_.size() == 0) return false;
+  if (passes_ == 1 || !args.deterministic) return true;
+  const std::int64_t strips = mean_strips(static_cast<std::int64_t>(ranks_.size()));
+  return strips * args.q.batch() * args.q.heads() >= kOrderedStrips;
 }
 
-std::int64_t BackwardPlan::dq_places(const BackwardArgs& args) const {
-  return one_pass(args) ? args.q.batch() * args.q.heads() * mask_->row_blocks : 0;
+PairRange BackwardPlan::kv_pairs(const BackwardArgs& args, std::int64_t first,
+                                 std::int64_t width) const {
+  return {static_cast<std::int32_t>(first), static_cast<std::int32_t>(width),
+          static_cast<std::int32_t>(args.k.heads()), mask_->shape.batch};
+}
+
+std::int64_t BackwardPlan::kv_repeats(const BackwardArgs& args) const {
+  return (mask_->shape.batch == 1 ? args.k.batch() : 1) * args.k.heads();
+}
+
+bool BackwardPlan::copies_ahead(const BackwardArgs& args) const {
+  return !one_pass(args) && !q_order_.in_place() && !kv_order_.in_place() &&
+         (q_order_.exists() || kv_order_.exists());
+}
+
+std::int64_t BackwardPlan::launch_width(const BackwardArgs& args) const {
+  const std::int64_t all = kv_repeats(args);
+  const std::int64_t rows = std::max(args.q.batch() * args.q.heads() * padded_rows(args),
+                                     args.k.batch() * args.k.heads() * args.k.rows());
+  const auto bound = static_cast<std::size_t>(rows * args.q.width()) * sizeof(float);
+  const auto fits = [&](std::int64_t width) {
+    return lay_out(nullptr, args, width).bytes <= bound;
+  };
+  const bool copies = q_order_.copied_rows() != 0 || kv_order_.copied_rows() != 0;
+  if (all <= 1 || !copies || fits(all)) return all;
+  const auto widths = std::views::iota(std::int64_t{1}, all);
+  const auto fitting = std::ranges::partition_point(widths, fits) - widths.begin();
+  const std::int64_t most = std::max<std::int64_t>(fitting, 1);
+  const std::int64_t launches = (all + most - 1) / most;
+  return (all + launches - 1) / launches;
+}
+
+BackwardPlan::Workspace BackwardPlan::lay_out(void* memory, const BackwardArgs& args,
+                                              std::int64_t width) const {
+  WorkspacePieces pieces(memory);
+  const std::int64_t all_heads = args.q.batch() * args.q.heads();
+  const std::int64_t kv_heads = width * mask_->shape.batch;
+  const std::int64_t q_heads = kv_heads * (args.q.heads() / args.k.heads());
+  const auto stats = static_cast<std::size_t>(all_heads * padded_rows(args));
+  const std::int64_t row_blocks = one_pass(args) ? mask_->row_blocks : 0;
+  Workspace work{};
+  work.state = pieces.take<BackwardState>(1);
+  work.lse_log2 = pieces.take<float>(stats);
+  work.delta = pieces.take<float>(stats);
+  work.dq_turns = pieces.take<std::uint32_t>(static_cast<std::size_t>(all_heads * row_blocks));
+  const auto sums = static_cast<std::size_t>(q_heads * row_blocks * kQuadrant * args.q.width());
+  work.dq_sums = pieces.take<float>(sums);
+  work.dq_bytes = sums * sizeof(float);
+  const auto copy = [&](const TensorView& tensor, const DeviceOrder& order, std::int64_t heads) {
+    return pieces.take<std::uint16_t>(order.copied_elements(tensor, heads));
+  };
+  const bool two = copies_ahead(args) && width < kv_repeats(args);
+  for (int i = 0; i < (two ? 2 : 1); ++i) {
+    work.copied[i] = {copy(args.q, q_order_, q_heads), copy(args.d_o, q_order_, q_heads),
+                      copy(args.k, kv_order_, kv_heads), copy(args.v, kv_order_, kv_heads)};
+  }
+  if (!two) work.copied[1] = work.copied[0];
+  work.bytes = pieces.bytes();
+  return work;
+}
+
+RowCopies BackwardPlan::copies(const BackwardArgs& args, const Copied& to, const PairRange& q,
+                               const PairRange& kv) const {
+  return {.tensors = {q_order_.copy(args.q, to.q, q), q_order_.copy(args.d_o, to.d_o, q),
+                      kv_order_.copy(args.k, to.k, kv), kv_order_.copy(args.v, to.v, kv)},
+          .head_dim = static_cast<std::int32_t>(args.q.width())};
 }
 
 DeviceMask BackwardPlan::rows() const {
@@ -249,53 +299,55 @@ BackwardPlan::Items BackwardPlan::sort_items(const std::vector<std::int64_t>& le
   return result;
 }
 
-BackwardSchedule BackwardPlan::schedule(const BackwardArgs& args) const {
-  const std::int64_t kv_heads = args.k.heads();
-  const std::int64_t group = args.q.heads() / kv_heads;
-  const std::int64_t batch = mask_->shape.batch == 1 ? args.q.batch() : 1;
+BackwardSchedule BackwardPlan::schedule(const BackwardArgs& args, const PairRange& pairs) const {
+  const std::int64_t group = args.q.heads() / args.k.heads();
+  const std::int64_t repeats = pairs.width;
   // Q, dO, K and V of those heads pass by twice, from the cache the second time.
   const std::int64_t bytes_per_head = 4 * args.q.width() * (args.q.rows() * group + args.k.rows());
   BackwardSchedule s{};
-  s.head_group = static_cast<std::int32_t>(
-      std::clamp<std::int64_t>(kCacheBytes / std::max<std::int64_t>(bytes_per_head, 1), 1,
-                               std::max<std::int64_t>(batch * kv_heads, 1)));
+  s.head_group = static_cast<std::int32_t>(std::clamp<std::int64_t>(
+      kCacheBytes / std::max<std::int64_t>(bytes_per_head, 1), 1, repeats));
   if (one_pass(args) && key_items_.total != 0) {
     // Additions to the same sums come from items that are drawn one after another; so many heads
     // side by side that they are drawn as far apart as two additions must be.
     const std::int64_t steps = key_items_.total * group / kKeyProducts;
     const std::int64_t apart = kAdditionSteps * multiprocessors_ *
                                static_cast<std::int64_t>(key_items_.lengths.size()) / steps;
-    s.head_group = static_cast<std::int32_t>(
-        std::clamp<std::int64_t>(apart, s.head_group, std::max<std::int64_t>(batch * kv_heads, 1)));
+    s.head_group =
+        static_cast<std::int32_t>(std::clamp<std::int64_t>(apart, s.head_group, repeats));
   }
   // Items that would start in the last group of heads and outlast it run before all others.
   const std::int64_t group_time =
       ((one_pass(args) ? 0 : row_items_.total * group) + key_items_.total) * s.head_group /
       multiprocessors_;
-  const auto describe = [&](const Items& items, std::int64_t heads) {
+  const auto describe = [&](const Items& items, const PairRange& range) {
     const auto n_items = static_cast<std::int64_t>(items.lengths.size());
     const std::int64_t mean = n_items == 0 ? 0 : items.total / n_items;
     const std::int64_t limit = std::max(group_time / 2, 2 * mean);
     const auto light = std::partition_point(items.lengths.begin(), items.lengths.end(),
                                             [limit](std::int64_t n) { return n > limit; });
-    s.work_count += static_cast<std::uint32_t>(n_items * batch * heads);
+    s.work_count += static_cast<std::uint32_t>(n_items * range.width);
     return BackwardItems{.items = items.items.data(),
                          .n_items = static_cast<std::int32_t>(n_items),
                          .heavy_items = static_cast<std::int32_t>(light - items.lengths.begin()),
-                         .heads = static_cast<std::int32_t>(heads),
-                         .repeats = static_cast<std::int32_t>(batch * heads)};
+                         .heads = range.heads,
+                         .first_repeat = range.first,
+                         .repeats = range.width};
   };
-  if (!one_pass(args)) s.rows = describe(row_items_, args.q.heads());
-  s.keys = describe(key_items_, kv_heads);
+  if (!one_pass(args)) s.rows = describe(row_items_, pairs.times(static_cast<std::int32_t>(group)));
+  s.keys = describe(key_items_, pairs);
   return s;
 }
 
 std::size_t BackwardPlan::workspace(const BackwardArgs& args) const {
-  return Workspace(nullptr, args, padded_rows(args), dq_places(args), q_order_, kv_order_).bytes;
+  return lay_out(nullptr, args, launch_width(args)).bytes;
 }
 
 void BackwardPlan::run(const BackwardArgs& args) const {
   const auto stream = static_cast<cudaStream_t>(args.stream);
+  const BackwardKernel& kernel = *find_kernel(args.q);
+  const std::int64_t width = launch_width(args);
+  const Workspace work = lay_out(args.workspace, args, width);
   BackwardParams p{};
   p.mask = rows();
   p.columns = mask_->columns();
@@ -307,46 +359,75 @@ void BackwardPlan::run(const BackwardArgs& args) const {
   p.padded_q = static_cast<std::int32_t>(padded_rows(args));
   p.scale = args.scale.value_or(1.0F / std::sqrt(static_cast<float>(args.q.width())));
   p.scale_log2 = p.scale * 1.44269504F;
-
-  const Workspace work(args.workspace, args, p.padded_q, dq_places(args), q_order_, kv_order_);
   if (one_pass(args)) {
-    p.dq_sums = {work.dq_sums, work.dq_turns, ranks_.data(), mask_->row_blocks, args.deterministic};
-    if (!args.deterministic) {
-      check(cudaMemsetAsync(work.dq_sums, 0,
-                            static_cast<std::size_t>(dq_places(args) * kQuadrant * args.q.width()) *
-                                sizeof(float),
-                            stream),
-            "clearing the sums of dQ");
-    }
+    p.dq_sums = {work.dq_sums, work.dq_turns,     ranks_.data(),
+                 {},           mask_->row_blocks, args.deterministic};
   }
   p.state = work.state;
   p.lse_log2 = work.lse_log2;
   p.delta = work.delta;
   p.q_rows = q_order_.rows();
   p.kv_rows = kv_order_.rows();
-  const Read q{args.q, q_order_, work.q};
-  const Read d_o{args.d_o, q_order_, work.d_o};
-  const Read k{args.k, kv_order_, work.k};
-  const Read v{args.v, kv_order_, work.v};
-  check(gather_rows(std::array{q.gather(), d_o.gather(), k.gather(), v.gather()}, multiprocessors_,
-                    stream),
-        "launching the copies of rows");
-  q.describe(p.q_map, p.q_boxes, p.q, p.q_strides);
-  d_o.describe(p.d_o_map, p.d_o_boxes, p.d_o, p.d_o_strides);
-  k.describe(p.k_map, p.k_boxes, p.k, p.k_strides);
-  v.describe(p.v_map, p.v_boxes, p.v, p.v_strides);
-
   p.dq = {args.dq.data, strides_of(args.dq), q_order_.data()};
   p.dk = {args.dk.data, strides_of(args.dk), kv_order_.data()};
   p.dv = {args.dv.data, strides_of(args.dv), kv_order_.data()};
+  p.q = args.q.data;
+  p.k = args.k.data;
+  p.v = args.v.data;
+  p.d_o = args.d_o.data;
+  p.q_strides = strides_of(args.q);
+  p.k_strides = strides_of(args.k);
+  p.v_strides = strides_of(args.v);
+  p.d_o_strides = strides_of(args.d_o);
   p.o = args.o.data;
   p.o_strides = strides_of(args.o);
   p.lse = static_cast<const float*>(args.lse.data);
   p.lse_strides = strides_of(args.lse);
 
-  p.schedule = schedule(args);
   mask_->scan(kBackwardRows / kQuadrant, true, stream);
-  check(find_kernel(args.q)->launch(p, multiprocessors_, stream), "launching the backward kernels");
+  check(kernel.open(p, multiprocessors_, stream), "launching the kernel in front of gradients");
+  const std::int64_t all = kv_repeats(args);
+  const bool ahead = copies_ahead(args);
+  std::uint32_t drawn = 0;
+  PairRange kv = kv_pairs(args, 0, width);
+  for (int launch = 0; kv.width != 0; ++launch) {
+    const std::int64_t next = kv.first + kv.width;
+    const PairRange next_kv = kv_pairs(args, next, std::min(width, all - next));
+    const PairRange q = kv.times(p.group);
+    const Copied& copied = work.copied[launch % 2];
+    if (launch == 0 || !ahead) {
+      RowCopies all_rows = copies(args, copied, q, kv);
+      all_rows.beside = launch == 0;
+      check(copy_rows(all_rows, multiprocessors_, stream), "launching the copies of rows");
+    }
+    describe(args.q, q_order_, copied.q, q, p.q_map, p.q_boxes);
+    describe(args.d_o, q_order_, copied.d_o, q, p.d_o_map, p.d_o_boxes);
+    describe(args.k, kv_order_, copied.k, kv, p.k_map, p.k_boxes);
+    describe(args.v, kv_order_, copied.v, kv, p.v_map, p.v_boxes);
+    if (p.dq_sums.sums != nullptr && !args.deterministic) {
+      check(cudaMemsetAsync(work.dq_sums, 0, work.dq_bytes, stream), "clearing the sums of dQ");
+    }
+    p.dq_sums.pairs = q;
+    p.schedule = schedule(args, kv);
+    p.schedule.drawn = drawn;
+    // Two passes draw each item once; in one pass each CTA draws an end as well.
+    drawn += p.schedule.work_count +
+             (p.dq_sums.sums == nullptr ? 0 : static_cast<std::uint32_t>(multiprocessors_));
+    p.copies = {};
+    if (ahead && next_kv.width != 0) {
+      p.copies = copies(args, work.copied[(launch + 1) % 2], next_kv.times(p.group), next_kv);
+      p.copies.drawn = work.state->copied + launch % 2;
+    }
+    check(kernel.launch(p, multiprocessors_, stream), "launching the gradients");
+    if (p.copies.drawn != nullptr) {
+      RowCopies rest = p.copies;
+      rest.beside = true;
+      rest.clear = work.state->copied + (launch + 1) % 2;
+      check(copy_rows(rest, multiprocessors_, stream), "launching the copies of rows");
+    }
+    kv = next_kv;
+  }
+  check(kernel.close(p, multiprocessors_, stream), "launching the kernel behind gradients");
 }
 
 }  // namespace attn::hopper

@@ -38,6 +38,9 @@ class BackwardPlan {
   void run(const BackwardArgs& args) const;
 
  private:
+  struct Copied;
+  struct Workspace;
+
   /// The items of one pass, longest first; lengths in products of 64 rows by 64 keys.
   struct Items {
     cuda::DeviceArray<BackwardItem> items;
@@ -54,12 +57,32 @@ class BackwardPlan {
   /// handed out in the order of key_items_. From where the strips of each column begin.
   void rank_strips(const std::vector<std::int32_t>& offsets);
 
+  /// Whether some call may, of a mask with so many strips.
+  [[nodiscard]] bool may_take_one_pass(std::int64_t strips) const;
+  /// In an average key tile.
+  [[nodiscard]] std::int64_t mean_strips(std::int64_t strips) const;
+
   /// Whether one pass over keys makes all gradients.
   [[nodiscard]] bool one_pass(const BackwardArgs& args) const;
-  /// Blocks of queries whose dQ is summed up in the workspace: all or none.
-  [[nodiscard]] std::int64_t dq_places(const BackwardArgs& args) const;
 
-  [[nodiscard]] BackwardSchedule schedule(const BackwardArgs& args) const;
+  /// Some heads of K and V: `width` of the (batch, head) pairs, or of the heads of every batch
+  /// where each has a mask of its own.
+  [[nodiscard]] PairRange kv_pairs(const BackwardArgs& args, std::int64_t first,
+                                   std::int64_t width) const;
+  /// Widths of kv_pairs() add up to this.
+  [[nodiscard]] std::int64_t kv_repeats(const BackwardArgs& args) const;
+  /// The width of one launch: all at once where nothing is copied, else as many as a workspace of
+  /// one fp32 dQ (or dK) holds, shared out evenly.
+  [[nodiscard]] std::int64_t launch_width(const BackwardArgs& args) const;
+
+  [[nodiscard]] Workspace lay_out(void* memory, const BackwardArgs& args, std::int64_t width) const;
+
+  /// Whether rows are copied while the launch before computes.
+  [[nodiscard]] bool copies_ahead(const BackwardArgs& args) const;
+  [[nodiscard]] RowCopies copies(const BackwardArgs& args, const Copied& to, const PairRange& q,
+                                 const PairRange& kv) const;
+
+  [[nodiscard]] BackwardSchedule schedule(const BackwardArgs& args, const PairRange& pairs) const;
 
   [[nodiscard]] DeviceMask rows() const;
 
@@ -69,7 +92,7 @@ class BackwardPlan {
   const DeviceOrder& kv_order_;
   int multiprocessors_;
   Items row_items_, key_items_;
-  cuda::DeviceArray<std::uint32_t> ranks_;
+  cuda::DeviceArray<std::uint32_t> ranks_;  ///< none where two passes are taken by every call
 };
 
 }  // namespace attn::hopper

@@ -7,6 +7,7 @@
 
 #include "cuda/hopper/backward_params.hpp"
 #include "cuda/hopper/finish.cuh"
+#include "cuda/hopper/launch_behind.cuh"
 
 namespace attn::hopper {
 
@@ -34,6 +35,7 @@ __global__ void __launch_bounds__(kPrepareThreads)
   constexpr int kLanes = kDim / 8;  // of 16 bytes, for one row
   constexpr int kRows = kPrepareThreads / kLanes;
   if (blockIdx.x == 0 && blockIdx.y == 0 && threadIdx.x == 0) *p.state = BackwardState{};
+  let_next_begin();
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
   for (std::int32_t pair = static_cast<std::int32_t>(blockIdx.y); pair < p.batch * p.heads;
        pair += static_cast<std::int32_t>(gridDim.y)) {

@@ -12,6 +12,7 @@
 #include "cuda/hopper/operands.hpp"
 #include "cuda/hopper/params.hpp"
 #include "cuda/hopper/row_boxes.hpp"
+#include "cuda/hopper/row_copies.hpp"
 #include "cuda/hopper/tensor_map.hpp"
 #include "cuda/runtime.hpp"
 
@@ -41,43 +42,64 @@ class DeviceOrder {
   [[nodiscard]] std::int64_t copied_rows() const noexcept {
     return static_cast<std::int64_t>(in_place_ ? copy_.size() : order_.size());
   }
+  /// Of `pairs` heads of a tensor.
+  [[nodiscard]] std::size_t copied_elements(const TensorView& tensor,
+                                            std::int64_t pairs) const noexcept {
+    return static_cast<std::size_t>(pairs * copied_rows() * tensor.width());
+  }
   [[nodiscard]] std::size_t copied_elements(const TensorView& tensor) const noexcept {
-    return static_cast<std::size_t>(tensor.batch() * tensor.heads() * copied_rows() *
-                                    tensor.width());
+    return copied_elements(tensor, tensor.batch() * tensor.heads());
   }
-  /// Those rows, when they lie at `place`.
+
+  /// Those rows of some heads, when they lie at `place`, as a part of such rows of all heads. Only
+  /// that part may be touched.
+  [[nodiscard]] TensorView copies(const TensorView& tensor, void* place,
+                                  const PairRange& pairs) const {
+    TensorView all = contiguous(place, tensor.dtype,
+                                {tensor.batch(), tensor.heads(), copied_rows(), tensor.width()});
+    all.strides[0] = pairs.batch_step() * all.strides[1];
+    all.data = static_cast<std::uint16_t*>(place) - pairs.first * all.strides[1];
+    return all;
+  }
   [[nodiscard]] TensorView copies(const TensorView& tensor, void* place) const {
-    return contiguous(place, tensor.dtype,
-                      {tensor.batch(), tensor.heads(), copied_rows(), tensor.width()});
+    return copies(tensor, place, all_pairs(tensor));
   }
-  [[nodiscard]] GatherParams gather(const TensorView& tensor, void* place) const {
+  [[nodiscard]] RowCopy copy(const TensorView& tensor, void* place, const PairRange& pairs) const {
     return {.source = tensor.data,
             .strides = strides_of(tensor),
             .rows = in_place_ ? copy_.data() : order_.data(),
             .destination = place,
-            .heads = static_cast<std::int32_t>(tensor.heads()),
-            .n_rows = static_cast<std::int32_t>(copied_rows()),
-            .chunks_per_row = static_cast<std::int32_t>(tensor.width() / 8),
-            .chunks = static_cast<std::int64_t>(copied_elements(tensor) / 8)};
+            .pairs = pairs,
+            .n_rows = static_cast<std::int32_t>(copied_rows())};
+  }
+  [[nodiscard]] RowCopy copy(const TensorView& tensor, void* place) const {
+    return copy(tensor, place, all_pairs(tensor));
   }
 
   [[nodiscard]] OrderedRows rows() const noexcept { return {boxes_.data(), stride_}; }
 
-  /// The maps of a tensor for rows(), copied rows at `place`.
-  [[nodiscard]] OrderedTensor maps(const TensorView& tensor, void* place) const {
+  /// The maps of a tensor for rows(), with copies() of it.
+  [[nodiscard]] OrderedTensor maps(const TensorView& tensor, const TensorView& copied) const {
     OrderedTensor ordered{};
     ordered.maps[kStrided] = strided_map(tensor, stride_, kBoxRows);
     ordered.maps[kNatural] = strided_map(tensor, 1, kBoxRows);
     ordered.maps[kWhole] = strided_map(tensor, stride_, kQuadrant);
     if (copied_rows() != 0) {
-      const TensorView copied = copies(tensor, place);
       ordered.maps[kCopied] = strided_map(copied, 1, kBoxRows);
       ordered.maps[kWholeCopied] = strided_map(copied, 1, kQuadrant);
     }
     return ordered;
   }
+  [[nodiscard]] OrderedTensor maps(const TensorView& tensor, void* place) const {
+    return maps(tensor, copies(tensor, place));
+  }
 
  private:
+  [[nodiscard]] static PairRange all_pairs(const TensorView& tensor) {
+    const auto heads = static_cast<std::int32_t>(tensor.heads());
+    return {0, static_cast<std::int32_t>(tensor.batch()) * heads, heads, 1};
+  }
+
   cuda::DeviceArray<std::int32_t> order_;
   bool in_place_ = false;
   std::int32_t stride_ = 1;

@@ -2,7 +2,6 @@
 #include "cuda/hopper/forward_plan.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <utility>
 #include <vector>
@@ -293,11 +292,11 @@ void ForwardPlan::run(const ForwardArgs& args) const {
     if (has_memory && rows_ == Rows::in_boxes) {
       params.q_rows = q_order_.rows();
       params.kv_rows = kv_order_.rows();
-      check(
-          gather_rows(std::array{q_order_.gather(args.q, work.q), kv_order_.gather(args.k, work.k),
-                                 kv_order_.gather(args.v, work.v)},
+      check(copy_rows({.tensors = {q_order_.copy(args.q, work.q), kv_order_.copy(args.k, work.k),
+                                   kv_order_.copy(args.v, work.v)},
+                       .head_dim = static_cast<std::int32_t>(args.q.width())},
                       multiprocessors_, stream),
-          "launching the copies of rows");
+            "launching the copies of rows");
     }
     // Without memory the kernel's loads follow the orders row by row, several times slower.
     params.gather_q = q_order_.exists() && !has_memory;

@@ -25,10 +25,4 @@ struct Kernel {
 
 [[nodiscard]] std::span<const Kernel> kernels();
 
-/// Copies rows of up to kMaxGathers tensors, in front of a kernel whose loads find no box for them:
-/// TMA has no row gather on this architecture, and boxes of one row took 28 ns each (H100).
-[[nodiscard]] cudaError_t gather_rows(std::span<const GatherParams> tensors, int ctas,
-                                      cudaStream_t stream);
-inline constexpr std::size_t kMaxGathers = 4;
-
 }  // namespace attn::hopper

@@ -4,6 +4,7 @@
 // warpgroups compute. The kernel behind it turns the sums of dQ into dQ.
 #pragma once
 
+#include "cuda/hopper/launch_behind.cuh"
 #include "cuda/hopper/one_pass_computer.cuh"
 #include "cuda/hopper/one_pass_loader.cuh"
 
@@ -16,22 +17,15 @@ __global__ void __launch_bounds__(Config::kThreads, 1)
   auto& shared = *reinterpret_cast<OnePassStorage<Config>*>(one_pass_shared);
 
   if (threadIdx.x == 0) {
-    constexpr std::uint32_t kAllComputing = 4 * kArrivals * Config::kGroups;
-    for (std::uint64_t* const one :
-         {&shared.wanted, &shared.found, &shared.k_full, &shared.v_full, &shared.dq_empty}) {
-      cuda::ptx::mbarrier_init(one, 1);
-    }
-    for (std::uint64_t* const all : {&shared.k_empty, &shared.v_empty, &shared.ds_full,
-                                     &shared.dq_full[0], &shared.dq_full[1]}) {
-      cuda::ptx::mbarrier_init(all, kAllComputing);
-    }
-    for (int i = 0; i < Config::kStages; ++i) {
-      cuda::ptx::mbarrier_init(&shared.step_full[i], 1);
-      cuda::ptx::mbarrier_init(&shared.step_empty[i], kAllComputing);
-    }
+    init_barriers(1, shared.wanted, shared.found, shared.k_full, shared.v_full, shared.dq_empty,
+                  shared.step_full);
+    init_barriers(Config::kAllComputing, shared.k_empty, shared.v_empty, shared.ds_full,
+                  shared.dq_full, shared.step_empty);
     cuda::ptx::fence_mbarrier_init(cuda::ptx::sem_release, cuda::ptx::scope_cluster);
   }
   __syncthreads();
+  let_next_begin();
+  wait_for_front();
 
   const int warpgroup = __shfl_sync(0xFFFFFFFFU, threadIdx.x / 128, 0);
   if (warpgroup == 0) {
@@ -48,21 +42,24 @@ __global__ void __launch_bounds__(Config::kThreads, 1)
 
 inline constexpr int kDqThreads = 256;
 
-/// From the sums to dQ: scaled, rounded, a row of the caller's for each of the mask's.
+/// From the sums to dQ: scaled, rounded, a row of the caller's for each of the mask's. Clears the
+/// turns for the sums of other heads.
 template <class T, int kDim>
 __global__ void __launch_bounds__(kDqThreads)
     write_dq_kernel(const __grid_constant__ BackwardParams p) {
+  let_next_begin();
+  wait_for_front();
   constexpr int kRowBytes = kDim * 2 + 16;  // banks
   __shared__ alignas(16) std::uint8_t rows[kQuadrant * kRowBytes];
   const int half = static_cast<int>(threadIdx.x) / 128;
   const int thread = static_cast<int>(threadIdx.x) % 128;
   const int row = thread / 32 * 16 + thread % 32 / 4;
   const auto row_blocks = static_cast<std::uint32_t>(p.dq_sums.row_blocks);
-  const std::uint32_t places = static_cast<std::uint32_t>(p.batch * p.heads) * row_blocks;
+  const std::uint32_t places = static_cast<std::uint32_t>(p.dq_sums.pairs.count()) * row_blocks;
   for (std::uint32_t place = blockIdx.x; place < places; place += gridDim.x) {
     const std::int64_t at = std::int64_t{place} * 2 + half;
     // Where additions take turns, a place without any has never been written.
-    const bool any = !p.dq_sums.ordered || __ldg(p.dq_sums.turns + place) != 0;
+    const bool any = !p.dq_sums.ordered || p.dq_sums.turns[place] != 0;
     const auto* const from =
         reinterpret_cast<const float4*>(p.dq_sums.sums) + at * (kDim / 16) * 128 + thread;
     float finite = 0;
@@ -82,7 +79,8 @@ __global__ void __launch_bounds__(kDqThreads)
     }
     if (finite != 0) p.state->redo[0] = 1;
     __syncthreads();
-    const auto pair = static_cast<std::int32_t>(place / row_blocks);
+    if (threadIdx.x == 0) p.dq_sums.turns[place] = 0;
+    const std::int32_t pair = p.dq_sums.pairs.pair(static_cast<std::int32_t>(place / row_blocks));
     const auto block = static_cast<std::int32_t>(place % row_blocks);
     auto* const out = static_cast<std::uint16_t*>(p.dq.data) + pair / p.heads * p.dq.strides.batch +
                       pair % p.heads * p.dq.strides.head;

@@ -12,27 +12,13 @@ namespace attn::hopper {
 /// drawn is one that others may wait for.
 template <class Config>
 __device__ void find_items(const BackwardParams& p, OnePassStorage<Config>& shared) {
-  const BackwardItems& keys = p.schedule.keys;
-  const auto heavy = static_cast<std::uint32_t>(keys.heavy_items * keys.repeats);
-  const std::int32_t light = keys.n_items - keys.heavy_items;
   for (std::uint32_t n = 0;; ++n) {
     wait(shared.wanted, n % 2);
-    std::uint32_t w = atomicAdd(&p.state->next_item, 1U);
-    const bool over = w >= p.schedule.work_count;
+    const std::uint32_t work = atomicAdd(&p.state->next_item, 1U) - p.schedule.drawn;
+    const bool over = work >= p.schedule.work_count;
     BackwardItemInfo item{0, 0, 0, BackwardItemInfo::kNone};
     if (!over) {
-      std::int32_t first_item = 0;
-      std::int32_t first_repeat = 0;
-      std::int32_t width = keys.repeats;
-      if (w >= heavy) {
-        w -= heavy;
-        const auto block = static_cast<std::uint32_t>(light * p.schedule.head_group);
-        first_item = keys.heavy_items;
-        first_repeat = static_cast<std::int32_t>(w / block) * p.schedule.head_group;
-        width = min(p.schedule.head_group, keys.repeats - first_repeat);
-        w %= block;
-      }
-      item = place_item(p, keys, Pass::keys, w, width, first_item, first_repeat);
+      item = find_item(p, work);
       warm_column(p, item);
     }
     shared.found_item = item;
@@ -118,6 +104,8 @@ class OnePassLoader {
     const auto* const entries = reinterpret_cast<const uint2*>(m.strips);
     const std::int64_t pair = std::int64_t{item.batch} * p_.heads + head;
     const std::int64_t stats = pair * p_.padded_q;
+    const auto first_place = static_cast<std::uint32_t>(p_.dq_sums.pairs.place(item.batch, head) *
+                                                        p_.dq_sums.row_blocks);
     // Last queries first: neighbouring key tiles, which start together, then seldom come to the
     // same queries at once, which matters where they take turns.
     uint2 ahead = __ldg(entries + end - 1);
@@ -137,9 +125,7 @@ class OnePassLoader {
       }
       --left_;
       wait(shared_.step_empty[turn_.slot], turn_.parity ^ 1);
-      const std::uint32_t place =
-          static_cast<std::uint32_t>(pair) * static_cast<std::uint32_t>(p_.dq_sums.row_blocks) +
-          block;
+      const std::uint32_t place = first_place + block;
       DqTurn& turn = shared_.dq_turn[runs_++ % Config::kDqTurns];
       turn.place = place;
       turn.rank = rank;

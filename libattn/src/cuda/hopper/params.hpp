@@ -98,16 +98,7 @@ struct Strides {
   std::int64_t batch, head, row;  ///< in elements
 };
 
-/// Rows of a [batch, heads, rows, head_dim] tensor of 16-bit numbers, copied densely one after the
-/// other.
-struct GatherParams {
-  const void* source;
-  Strides strides;
-  const std::int32_t* rows;  ///< which, or kNoRow for zeros
-  void* destination;
-  std::int32_t heads, n_rows, chunks_per_row;  ///< chunks of 16 bytes
-  std::int64_t chunks;                         ///< of all heads
-};
+/// In a list of rows that are copied: zeros.
 inline constexpr std::int32_t kNoRow = -1;
 
 /// How rows come into the mask's order. Each is a kernel of its own, because what one takes costs
