@@ -311,7 +311,7 @@ def peers(records, head_dim, passes="fwd"):
     names = [
         (title, name)
         for title, name in PEERS
-        if chosen(records, backend=name, head_dim=head_dim, dtype="bf16")
+        if chosen(records, backend=name, head_dim=head_dim)
     ]
     rows, used, ratios = [], [], []
     for title, mask in PEER_MASKS:
@@ -321,14 +321,7 @@ def peers(records, head_dim, passes="fwd"):
         here = mine[-1]
         theirs = []
         for _, name in names:
-            found = chosen(
-                records,
-                backend=name,
-                mask=mask,
-                head_dim=head_dim,
-                pipeline="natural",
-                dtype="bf16",
-            )
+            found = chosen(records, backend=name, mask=mask, head_dim=head_dim, pipeline="natural")
             used += found[-1:]
             theirs.append(median(found[-1]) if found else None)
         used.append(here)
@@ -359,6 +352,11 @@ def peers(records, head_dim, passes="fwd"):
     return lines + ["", provenance(unique(used))]
 
 
+def fastest(record):
+    """A call as the mask came or in the new order with its moves, whichever is faster."""
+    return min(median(record), record["permuted_call_ms"] or math.inf)
+
+
 def brief(records, passes="fwd"):
     """Ours against the best peer, the ordered masks with moves on either side."""
     records = of_peers(records, passes)
@@ -366,25 +364,17 @@ def brief(records, passes="fwd"):
     for title, mask in PEER_MASKS + ORDERED_MASKS:
         cells = []
         for head_dim in (128, 64):
-            mine = chosen(
-                records, backend="hopper", head_dim=head_dim, mask=mask, dtype="bf16", batch=4
-            )
+            mine = chosen(records, backend="hopper", head_dim=head_dim, mask=mask)
             theirs = [
                 r
                 for _, name in PEERS
-                for r in chosen(records, backend=name, head_dim=head_dim, mask=mask, dtype="bf16")
+                for r in chosen(records, backend=name, head_dim=head_dim, mask=mask)
             ]
             if not mine or not theirs:
                 cells += ["", "", ""]
                 continue
             used += [mine[-1], *theirs]
-            here, best = (
-                min(median(r), r["permuted_call_ms"] or math.inf)
-                for r in (
-                    mine[-1],
-                    min(theirs, key=lambda r: min(median(r), r["permuted_call_ms"] or math.inf)),
-                )
-            )
+            here, best = fastest(mine[-1]), min(map(fastest, theirs))
             cells += [shown(here), shown(best), f"{here / best:.2f}"]
         if any(cells):
             rows.append(
@@ -401,16 +391,14 @@ def ordered(records, passes="fwd"):
     rows, used = [], []
     for head_dim in (128, 64):
         for title, mask in ORDERED_MASKS:
-            mine = chosen(
-                records, backend="hopper", head_dim=head_dim, mask=mask, dtype="bf16", batch=4
-            )
+            mine = chosen(records, backend="hopper", head_dim=head_dim, mask=mask)
             mine = [
                 r for r in mine if r["permuted_call_ms"] and r["problem"]["pipeline"] != "natural"
             ]
             theirs = [
                 r
                 for _, name in PEERS
-                for r in chosen(records, backend=name, head_dim=head_dim, mask=mask, dtype="bf16")
+                for r in chosen(records, backend=name, head_dim=head_dim, mask=mask)
                 if r["permuted_call_ms"]
             ]
             if not mine or not theirs:

@@ -7,6 +7,8 @@ takes few masks has `may_take(record)`, so that the others need not be made. A c
 gradient where its tensors ask for one; a library for inference alone says `trains = False`.
 """
 
+import importlib
+
 import torch
 from torch._inductor.kernel.flex import flex_attention as flex_lowering
 from torch.nn import functional
@@ -38,6 +40,19 @@ class Absent(Exception):
 
 class Unfit(Exception):
     """A peer that cannot take this problem."""
+
+
+def library(module, name=None):
+    """A module, or what it calls `name`; sought when a peer is prepared, as few machines have all."""
+    try:
+        found = importlib.import_module(module)
+    except ImportError as error:
+        raise Absent(str(error)) from error
+    if name is None:
+        return found
+    if not hasattr(found, name):
+        raise Absent(f"{module} has no {name}")
+    return getattr(found, name)
 
 
 class Sdpa:
@@ -95,10 +110,7 @@ class Flex:
 
     def prepare(self, mask, q, k, v, scale):
         if self.needs:
-            try:
-                __import__(self.needs)
-            except ImportError as error:
-                raise Absent(str(error)) from error
+            library(self.needs)
 
         def allowed(b, h, i, j):
             return mask[i, j]
@@ -129,10 +141,7 @@ class FlashAttention:
     trains = True
 
     def prepare(self, mask, q, k, v, scale):
-        try:
-            from flash_attn.cute import flash_attn_func
-        except ImportError as error:
-            raise Absent(str(error)) from error
+        attention = library("flash_attn.cute", "flash_attn_func")
         band = band_of(mask)
         if not band:
             raise Unfit("neither dense nor causal nor a window")
@@ -143,8 +152,7 @@ class FlashAttention:
 
         def call(q, k, v):
             rows_first = [t.transpose(1, 2) for t in (q, k, v)]
-            o, *_ = flash_attn_func(*rows_first, softmax_scale=scale, causal=causal,
-                                    window_size=window)
+            o, *_ = attention(*rows_first, softmax_scale=scale, causal=causal, window_size=window)
             return o.transpose(1, 2)
 
         return call
@@ -158,10 +166,7 @@ class FlashInfer:
     block = 128
 
     def prepare(self, mask, q, k, v, scale):
-        try:
-            import flashinfer
-        except ImportError as error:
-            raise Absent(str(error)) from error
+        flashinfer = library("flashinfer")
         size = self.block
         if mask.shape[0] % size or mask.shape[1] % size:
             raise Unfit(f"the mask's sides are no multiples of {size}")
@@ -194,13 +199,10 @@ class Binflash:
     trains = True
 
     def prepare(self, mask, q, k, v, scale):
-        try:
-            from binflash import binflash_attention
-        except ImportError as error:
-            raise Absent(str(error)) from error
+        attention = library("binflash", "binflash_attention")
         if q.shape[1] != k.shape[1]:
             raise Unfit("it knows no grouped heads")
-        return lambda q, k, v: binflash_attention(q, k, v, mask, sm_scale=scale)
+        return lambda q, k, v: attention(q, k, v, mask, sm_scale=scale)
 
 
 def all_peers():
